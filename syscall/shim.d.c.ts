@@ -1,0 +1,3 @@
+/** The text of shim.c. */
+declare const source: string;
+export default source;

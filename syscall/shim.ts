@@ -1,0 +1,182 @@
+/**
+ * The only door to the kernel. Every function here is one system call and returns what the kernel returned: a result,
+ * or `-errno`. Nothing throws but {@link syscalls} itself, where this machine cannot run io_uring at all.
+ *
+ * Two ways lead through the door. shim.c, compiled by Bun's TinyCC at first use, is the usual one. Where TinyCC is
+ * absent or disabled (`bun --no-ffi-cc`), libc's own `syscall(2)` is bound instead.
+ */
+import { cc, dlopen, linkSymbols, read } from "bun:ffi";
+import { closeSync, writeSync } from "node:fs";
+import source from "./shim.c" with { type: "text" };
+
+/** The system calls that a ring is made of. Addresses are numbers, 0 is NULL; every result below 0 is `-errno`. */
+export interface Syscalls {
+  /** Which way the calls go: compiled shim or libc's `syscall(2)`. */
+  readonly backend: "tinycc" | "libc";
+  /** io_uring_setup(2): a ring's descriptor. @man io_uring_setup(2) @kernel 5.1 */
+  setup(entries: number, params: number): number;
+  /** io_uring_enter(2): how many SQEs were consumed. @man io_uring_enter(2) @kernel 5.1 */
+  enter(fd: number, toSubmit: number, minComplete: number, flags: number, arg: number, argSize: number): number;
+  /** io_uring_register(2). @man io_uring_register(2) @kernel 5.1 */
+  register(fd: number, opcode: number, arg: number, count: number): number;
+  /** mmap(2): the address of the mapping. `offset` is in bytes. */
+  mmap(address: number, length: number, protection: number, flags: number, fd: number, offset: number): number;
+  /** munmap(2). No view of the memory may be left. */
+  munmap(address: number, length: number): number;
+  /** madvise(2). */
+  madvise(address: number, length: number, advice: number): number;
+  /** eventfd2(2): a descriptor. */
+  eventfd(initial: number, flags: number): number;
+  /** memfd_create(2): a descriptor. `name` is the address of a NUL-terminated string. */
+  memfd(name: number, flags: number): number;
+  /** close(2). */
+  close(fd: number): number;
+}
+
+type Call = (...args: number[]) => number | bigint;
+
+/** In the order of `shim_address` in shim.c: name, number on x86-64, number on arm64, arguments, result. */
+const calls = [
+  ["setup", 425, 425, ["u32", "ptr"], "i32"],
+  ["enter", 426, 426, ["i32", "u32", "u32", "u32", "ptr", "u32"], "i32"],
+  ["register", 427, 427, ["i32", "u32", "ptr", "u32"], "i32"],
+  ["mmap", 9, 222, ["ptr", "u64", "i32", "i32", "i32", "i64"], "i64"],
+  ["munmap", 11, 215, ["ptr", "u64"], "i32"],
+  ["madvise", 28, 233, ["ptr", "u64", "i32"], "i32"],
+  ["eventfd", 290, 19, ["u32", "i32"], "i32"],
+  ["memfd", 319, 279, ["ptr", "u32"], "i32"],
+  ["close", 3, 57, ["i32"], "i32"],
+] as const;
+
+const MFD_CLOEXEC = 1;
+const EINVAL = 22;
+
+let loaded: Syscalls | undefined;
+// Bun: the code that the addresses point at lives as long as the library object that made it.
+const libraries: unknown[] = [];
+
+/**
+ * The system calls, bound at first use (a few milliseconds) and kept for the life of the thread.
+ *
+ * @throws Error with code `ERR_URING_PLATFORM` where io_uring does not exist: not Linux, or a processor other than
+ * x86-64 and arm64; `ERR_URING_SHIM` where neither TinyCC nor libc gives a way to make a system call.
+ */
+export function syscalls(): Syscalls {
+  return (loaded ??= bind());
+}
+
+function bind(): Syscalls {
+  refuseForeignPlatform(process.platform, process.arch);
+  const compiled = compile();
+  if (!(compiled instanceof Error)) return compiled;
+  const bound = bindLibc();
+  if (!(bound instanceof Error)) return bound;
+  throw coded(
+    "ERR_URING_SHIM",
+    `Cannot make system calls: TinyCC refused the shim (${compiled.message}) and libc could not be bound (${bound.message})`,
+  );
+}
+
+/** @internal Says why a platform cannot have a ring. */
+export function refuseForeignPlatform(platform: string, arch: string): void {
+  if (platform !== "linux") {
+    throw coded("ERR_URING_PLATFORM", `Cannot use io_uring on ${platform}: it is a Linux kernel interface`);
+  }
+  if (arch !== "x64" && arch !== "arm64") {
+    throw coded("ERR_URING_PLATFORM", `Cannot use io_uring on ${arch}: only x64 and arm64 are supported`);
+  }
+}
+
+function coded(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+/** Compiles shim.c from memory: in a bundle or an executable no path of ours reaches TinyCC, a descriptor always does. */
+function compile(): Syscalls | Error {
+  let fd = -1;
+  try {
+    fd = memoryFile(source);
+    const library = cc({
+      source: `/proc/self/fd/${fd}`,
+      // Not even libc is linked: its development files are missing from slim images.
+      flags: "-nostdlib",
+      symbols: { shim_address: { args: ["i32"], returns: "ptr" } },
+    });
+    libraries.push(library);
+    // Bun: cc's own bindings do not convert 32-bit arguments that the engine holds as doubles, and are five times
+    // slower; linkSymbols does both right. test/syscall/shim.test.ts says when cc can be called directly.
+    const definitions: Record<string, unknown> = {};
+    calls.forEach(([name, , , args, returns], index) => {
+      definitions[name] = { ptr: library.symbols.shim_address(index), args, returns };
+    });
+    const linked = linkSymbols(definitions as Parameters<typeof linkSymbols>[0]);
+    libraries.push(linked);
+    const symbols = linked.symbols as unknown as Record<string, Call>;
+    const mmap = symbols["mmap"] as Call;
+    return { ...(symbols as unknown as Syscalls), mmap: (...args) => Number(mmap(...args)), backend: "tinycc" };
+  } catch (error) {
+    return error as Error;
+  } finally {
+    if (fd >= 0) closeSync(fd);
+  }
+}
+
+/** A file that exists in memory only, holding `text`. */
+function memoryFile(text: string): number {
+  const libc = openLibc({ memfd_create: { args: ["ptr", "u32"], returns: "i32" } });
+  const create = libc.symbols["memfd_create"] as unknown as (name: Uint8Array, flags: number) => number;
+  const fd = create(Buffer.from("uring_shim.c\0"), MFD_CLOEXEC);
+  libc.close();
+  if (fd < 0) throw new Error("memfd_create was refused");
+  const bytes = Buffer.from(text);
+  for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
+  return fd;
+}
+
+function openLibc(symbols: Parameters<typeof dlopen>[1]): ReturnType<typeof dlopen> {
+  const names = ["libc.so.6", process.arch === "x64" ? "libc.musl-x86_64.so.1" : "libc.musl-aarch64.so.1"];
+  let failure: unknown;
+  for (const name of names) {
+    try {
+      return dlopen(name, symbols);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+/** libc's `syscall(2)`, bound once a call with that call's own argument types. */
+function bindLibc(): Syscalls | Error {
+  try {
+    const onArm = process.arch === "arm64";
+    const bound: Record<string, Call> = {};
+    for (const [name, x64, arm64, args, returns] of calls) {
+      const number = onArm ? arm64 : x64;
+      const library = openLibc({
+        syscall: { args: ["i64", ...args], returns },
+        __errno_location: { args: [], returns: "ptr" },
+      });
+      libraries.push(library);
+      const call = library.symbols["syscall"] as unknown as Call;
+      const errno = library.symbols["__errno_location"] as unknown as () => Parameters<typeof read.i32>[0];
+      // Nothing but the pointer's look-up stands between the call and the read of errno.
+      const fail = (): number => -(read.i32(errno(), 0) || EINVAL);
+      bound[name] = bindOne(number, args.length, call, fail);
+    }
+    return { ...(bound as unknown as Syscalls), backend: "libc" };
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/** A closure of fixed arity: a rest argument would allocate at every call. */
+function bindOne(number: number, arity: number, call: Call, fail: () => number): Call {
+  const result = (value: number | bigint): number => (value < 0 ? fail() : Number(value));
+  if (arity <= 2)
+    return (a, b) => result(arity === 1 ? call(number, a as number) : call(number, a as number, b as number));
+  if (arity === 3) return (a, b, c) => result(call(number, a as number, b as number, c as number));
+  if (arity === 4) return (a, b, c, d) => result(call(number, a as number, b as number, c as number, d as number));
+  return (a, b, c, d, e, f) =>
+    result(call(number, a as number, b as number, c as number, d as number, e as number, f as number));
+}
