@@ -1,0 +1,139 @@
+/**
+ * One submission queue entry while it is being written: sixteen 32-bit words of queue memory. The prep functions of
+ * this room know nothing of rings; they write words.
+ *
+ * | word | bytes | holds |
+ * |---|---|---|
+ * | 0 | 0-3 | opcode, flags (byte 1), ioprio (bytes 2 and 3) |
+ * | 1 | 4-7 | fd |
+ * | 2, 3 | 8-15 | off, addr2, cmd_op |
+ * | 4, 5 | 16-23 | addr, splice_off_in, level and optname |
+ * | 6 | 24-27 | len |
+ * | 7 | 28-31 | the operation's own flags |
+ * | 8, 9 | 32-39 | user_data |
+ * | 10 | 40-43 | buf_index or buf_group (low half), personality (high half) |
+ * | 11 | 44-47 | file_index, splice_fd_in, optlen, addr_len, zcrx_ifq_idx |
+ * | 12, 13 | 48-55 | addr3, attr_ptr, optval |
+ * | 14, 15 | 56-63 | __pad2, attr_type_mask |
+ */
+import { addressOf, Mapping, type Path } from "../../memory.ts";
+import { rangeError } from "../../errors.ts";
+
+/** A position in a file, in bytes: whole, from 0; -1 stands for the file's own position. Past 2^53 as a bigint. */
+export type FileOffset = number | bigint;
+
+/** A 64-bit value that comes back with a completion or finds a request: whole, 0 to 2^53 - 1, or a bigint. */
+export type UserData = number | bigint;
+
+/** Word indices within an entry. */
+export const SQE_OPCODE = 0;
+export const SQE_FD = 1;
+export const SQE_OFF = 2;
+export const SQE_ADDR = 4;
+export const SQE_LEN = 6;
+export const SQE_OP_FLAGS = 7;
+export const SQE_USER_DATA = 8;
+export const SQE_BUF_INDEX = 10;
+export const SQE_FILE_INDEX = 11;
+export const SQE_ADDR3 = 12;
+export const SQE_PAD2 = 14;
+
+/** One path of a slot's strings, with its NUL: the kernel's PATH_MAX. */
+const PATH_BYTES = 4096;
+/** Linking and renaming take two paths, getxattr and setxattr a path, a name and a value that is not a string. */
+const PATHS_PER_SLOT = 2;
+
+/** Where the next prep function writes. */
+export class Slot {
+  /** The submission queue's entries as words. */
+  words: Int32Array;
+  /** The first word of the entry being written. */
+  at = 0;
+  /** How many words an entry has: 16, or 32 on a ring of 128-byte entries. */
+  readonly stride: number;
+  readonly #slots: number;
+  #strings: Mapping | undefined;
+  #text: Buffer | undefined;
+
+  /** @param words the queue's memory. @param stride the words of one entry. */
+  constructor(words: Int32Array, stride: number) {
+    this.words = words;
+    this.stride = stride;
+    this.#slots = words.length / stride;
+  }
+
+  /**
+   * Writes all sixteen words: the six that nearly every operation has, zero for the rest, user_data included, so that
+   * nothing of the slot's earlier use is left.
+   */
+  write(opcode: number, fd: number, offset: FileOffset, address: number, length: number, flags: number): void {
+    const words = this.words;
+    const at = this.at;
+    words[at] = opcode;
+    words[at + SQE_FD] = fd;
+    if (typeof offset === "number") {
+      words[at + SQE_OFF] = offset;
+      words[at + SQE_OFF + 1] = offset < 0 ? -1 : offset * 2 ** -32;
+    } else {
+      this.write64(SQE_OFF, offset);
+    }
+    words[at + SQE_ADDR] = address;
+    words[at + SQE_ADDR + 1] = address * 2 ** -32;
+    words[at + SQE_LEN] = length;
+    words[at + SQE_OP_FLAGS] = flags;
+    words[at + SQE_USER_DATA] = 0;
+    words[at + SQE_USER_DATA + 1] = 0;
+    words[at + SQE_BUF_INDEX] = 0;
+    words[at + SQE_FILE_INDEX] = 0;
+    words[at + SQE_ADDR3] = 0;
+    words[at + SQE_ADDR3 + 1] = 0;
+    words[at + SQE_PAD2] = 0;
+    words[at + SQE_PAD2 + 1] = 0;
+  }
+
+  /** Writes a 64-bit value over two words. -1 sets every bit, as it does in C. */
+  write64(word: number, value: number | bigint): void {
+    const at = this.at + word;
+    if (typeof value === "number") {
+      this.words[at] = value;
+      this.words[at + 1] = value < 0 ? -1 : value * 2 ** -32;
+    } else {
+      this.words[at] = Number(BigInt.asIntN(32, value));
+      this.words[at + 1] = Number(BigInt.asIntN(32, value >> 32n));
+    }
+  }
+
+  /** Sets bits of the 16-bit ioprio field, where many operations keep flags of their own. */
+  ioprio(bits: number): void {
+    this.words[this.at] = (this.words[this.at] as number) | (bits << 16);
+  }
+
+  /**
+   * The address of a path: the caller's bytes, or a copy of the string in memory that belongs to this slot. The kernel
+   * copies paths while it takes the entry, so the copy lasts for as long as it is needed.
+   *
+   * @param which 0 for an operation's first path, 1 for its second.
+   * @throws RangeError `ERR_URING_ARG_VALUE` for a string with a NUL in it or of more than 4095 bytes.
+   */
+  path(path: Path, which: 0 | 1 = 0): number {
+    if (typeof path !== "string") return addressOf(path);
+    if (path.includes("\0")) throw rangeError("ERR_URING_ARG_VALUE", "Cannot use a path with a NUL in it");
+    const length = Buffer.byteLength(path);
+    if (length >= PATH_BYTES) {
+      throw rangeError("ERR_URING_ARG_VALUE", `Cannot use a path of ${length} bytes: the kernel takes 4095 at most`);
+    }
+    const strings = (this.#strings ??= Mapping.anonymous(this.#slots * PATHS_PER_SLOT * PATH_BYTES));
+    const text = (this.#text ??= Buffer.from(strings.bytes.buffer));
+    const start = ((this.at / this.stride) * PATHS_PER_SLOT + which) * PATH_BYTES;
+    text.write(path, start, length, "utf8");
+    text[start + length] = 0;
+    return strings.address + start;
+  }
+
+  /** @internal Gives back what the slot owns. The entries' own memory is the ring's. */
+  release(): void {
+    this.#strings?.close();
+    this.#strings = undefined;
+    this.#text = undefined;
+  }
+}
