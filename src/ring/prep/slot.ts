@@ -38,6 +38,11 @@ export const SQE_FILE_INDEX = 11;
 export const SQE_ADDR3 = 12;
 export const SQE_PAD2 = 14;
 
+/** Where flags (IOSQE_*) begin in the opcode's word. */
+export const SQE_FLAGS_SHIFT = 8;
+/** Where ioprio begins in the opcode's word. */
+export const SQE_IOPRIO_SHIFT = 16;
+
 /** One path of a slot's strings, with its NUL: the kernel's PATH_MAX. */
 const PATH_BYTES = 4096;
 /** Linking and renaming take two paths, getxattr and setxattr a path, a name and a value that is not a string. */
@@ -89,6 +94,11 @@ export class Slot {
     words[at + SQE_ADDR3 + 1] = 0;
     words[at + SQE_PAD2] = 0;
     words[at + SQE_PAD2 + 1] = 0;
+  }
+
+  /** Writes one more word than {@link write} has arguments for. */
+  set(word: number, value: number): void {
+    this.words[this.at + word] = value;
   }
 
   /** Writes a 64-bit value over two words. -1 sets every bit, as it does in C. */
