@@ -7,744 +7,744 @@
 
 // Opcodes: `sqe->opcode`
 
-/** Opcode. @kernel 5.1 */
+/** Does nothing and completes; with flags, completes with a result, file or buffer of the caller's choosing. Opcode. @kernel 5.1 */
 export const IORING_OP_NOP = 0;
-/** Opcode. @kernel 5.1 */
+/** Reads from a file into several buffers. Opcode. @kernel 5.1 */
 export const IORING_OP_READV = 1;
-/** Opcode. @kernel 5.1 */
+/** Writes several buffers to a file. Opcode. @kernel 5.1 */
 export const IORING_OP_WRITEV = 2;
-/** Opcode. @kernel 5.1 */
+/** Brings a file, or a range of it, to stable storage. Opcode. @kernel 5.1 */
 export const IORING_OP_FSYNC = 3;
-/** Opcode. @kernel 5.1 */
+/** Reads from a file into a registered buffer. Opcode. @kernel 5.1 */
 export const IORING_OP_READ_FIXED = 4;
-/** Opcode. @kernel 5.1 */
+/** Writes a registered buffer to a file. Opcode. @kernel 5.1 */
 export const IORING_OP_WRITE_FIXED = 5;
-/** Opcode. @kernel 5.1 */
+/** Waits until a file is ready, once or every time. Opcode. @kernel 5.1 */
 export const IORING_OP_POLL_ADD = 6;
-/** Opcode. @kernel 5.1 */
+/** Removes a poll request or changes what it waits for. Opcode. @kernel 5.1 */
 export const IORING_OP_POLL_REMOVE = 7;
-/** Opcode. @kernel 5.2 */
+/** Starts or awaits the write-back of a range of a file. Opcode. @kernel 5.2 */
 export const IORING_OP_SYNC_FILE_RANGE = 8;
-/** Opcode. @kernel 5.3 */
+/** Sends a message, with address and control data, on a socket. Opcode. @kernel 5.3 */
 export const IORING_OP_SENDMSG = 9;
-/** Opcode. @kernel 5.3 */
+/** Receives a message, with address and control data, from a socket, once or again and again. Opcode. @kernel 5.3 */
 export const IORING_OP_RECVMSG = 10;
-/** Opcode. @kernel 5.4 */
+/** Completes after a time or after a number of other completions, once or again and again. Opcode. @kernel 5.4 */
 export const IORING_OP_TIMEOUT = 11;
-/** Opcode. @kernel 5.5 */
+/** Removes a timeout or gives it another time. Opcode. @kernel 5.5 */
 export const IORING_OP_TIMEOUT_REMOVE = 12;
-/** Opcode. @kernel 5.5 */
+/** Accepts a connection as a descriptor or a direct one, once or again and again. Opcode. @kernel 5.5 */
 export const IORING_OP_ACCEPT = 13;
-/** Opcode. @kernel 5.5 */
+/** Cancels requests found by user data, file or opcode. Opcode. @kernel 5.5 */
 export const IORING_OP_ASYNC_CANCEL = 14;
-/** Opcode. @kernel 5.5 */
+/** Cancels the request linked before it when the time is up. Opcode. @kernel 5.5 */
 export const IORING_OP_LINK_TIMEOUT = 15;
-/** Opcode. @kernel 5.5 */
+/** Connects a socket. Opcode. @kernel 5.5 */
 export const IORING_OP_CONNECT = 16;
-/** Opcode. @kernel 5.6 */
+/** Reserves, frees or zeroes a range of a file. Opcode. @kernel 5.6 */
 export const IORING_OP_FALLOCATE = 17;
-/** Opcode. @kernel 5.6 */
+/** Opens a file as a descriptor or a direct one. Opcode. @kernel 5.6 */
 export const IORING_OP_OPENAT = 18;
-/** Opcode. @kernel 5.6 */
+/** Closes a descriptor or a direct one. Opcode. @kernel 5.6 */
 export const IORING_OP_CLOSE = 19;
-/** Opcode. @kernel 5.6 */
+/** Changes entries of the registered file table. Opcode. @kernel 5.6 */
 export const IORING_OP_FILES_UPDATE = 20;
-/** Opcode. @kernel 5.6 */
+/** Reads a file's metadata. Opcode. @kernel 5.6 */
 export const IORING_OP_STATX = 21;
-/** Opcode. @kernel 5.6 */
+/** Reads from a file into a buffer. Opcode. @kernel 5.6 */
 export const IORING_OP_READ = 22;
-/** Opcode. @kernel 5.6 */
+/** Writes a buffer to a file. Opcode. @kernel 5.6 */
 export const IORING_OP_WRITE = 23;
-/** Opcode. @kernel 5.6 */
+/** Tells the kernel how a range of a file will be read. Opcode. @kernel 5.6 */
 export const IORING_OP_FADVISE = 24;
-/** Opcode. @kernel 5.6 */
+/** Tells the kernel how a range of memory will be used. Opcode. @kernel 5.6 */
 export const IORING_OP_MADVISE = 25;
-/** Opcode. @kernel 5.6 */
+/** Sends a buffer, several or a bundle of provided ones on a socket. Opcode. @kernel 5.6 */
 export const IORING_OP_SEND = 26;
-/** Opcode. @kernel 5.6 */
+/** Receives from a socket into a buffer or provided ones, once or again and again. Opcode. @kernel 5.6 */
 export const IORING_OP_RECV = 27;
-/** Opcode. @kernel 5.6 */
+/** Opens a file, saying how its path may resolve. Opcode. @kernel 5.6 */
 export const IORING_OP_OPENAT2 = 28;
-/** Opcode. @kernel 5.6 */
+/** Adds, changes or removes a file of an epoll set. Opcode. @kernel 5.6 */
 export const IORING_OP_EPOLL_CTL = 29;
-/** Opcode. @kernel 5.7 */
+/** Moves data between a pipe and a file inside the kernel. Opcode. @kernel 5.7 */
 export const IORING_OP_SPLICE = 30;
-/** Opcode. @kernel 5.7 */
+/** Gives buffers to a group, the way before buffer rings. Opcode. @kernel 5.7 */
 export const IORING_OP_PROVIDE_BUFFERS = 31;
-/** Opcode. @kernel 5.7 */
+/** Takes buffers out of such a group. Opcode. @kernel 5.7 */
 export const IORING_OP_REMOVE_BUFFERS = 32;
-/** Opcode. @kernel 5.8 */
+/** Copies data from one pipe to another without consuming it. Opcode. @kernel 5.8 */
 export const IORING_OP_TEE = 33;
-/** Opcode. @kernel 5.11 */
+/** Shuts down one or both directions of a socket. Opcode. @kernel 5.11 */
 export const IORING_OP_SHUTDOWN = 34;
-/** Opcode. @kernel 5.11 */
+/** Renames a file. Opcode. @kernel 5.11 */
 export const IORING_OP_RENAMEAT = 35;
-/** Opcode. @kernel 5.11 */
+/** Removes a file or an empty folder. Opcode. @kernel 5.11 */
 export const IORING_OP_UNLINKAT = 36;
-/** Opcode. @kernel 5.15 */
+/** Makes a folder. Opcode. @kernel 5.15 */
 export const IORING_OP_MKDIRAT = 37;
-/** Opcode. @kernel 5.15 */
+/** Makes a symbolic link. Opcode. @kernel 5.15 */
 export const IORING_OP_SYMLINKAT = 38;
-/** Opcode. @kernel 5.15 */
+/** Gives a file another name. Opcode. @kernel 5.15 */
 export const IORING_OP_LINKAT = 39;
-/** Opcode. @kernel 5.18 */
+/** Posts a completion to another ring, or hands it a registered file. Opcode. @kernel 5.18 */
 export const IORING_OP_MSG_RING = 40;
-/** Opcode. @kernel 5.19 */
+/** Sets an extended attribute of an open file. Opcode. @kernel 5.19 */
 export const IORING_OP_FSETXATTR = 41;
-/** Opcode. @kernel 5.19 */
+/** Sets an extended attribute of a path. Opcode. @kernel 5.19 */
 export const IORING_OP_SETXATTR = 42;
-/** Opcode. @kernel 5.19 */
+/** Reads an extended attribute of an open file. Opcode. @kernel 5.19 */
 export const IORING_OP_FGETXATTR = 43;
-/** Opcode. @kernel 5.19 */
+/** Reads an extended attribute of a path. Opcode. @kernel 5.19 */
 export const IORING_OP_GETXATTR = 44;
-/** Opcode. @kernel 5.19 */
+/** Makes a socket as a descriptor or a direct one. Opcode. @kernel 5.19 */
 export const IORING_OP_SOCKET = 45;
-/** Opcode. @kernel 5.19 */
+/** Sends a command to the file's driver: sockets, block devices, NVMe, ublk, FUSE. Opcode. @kernel 5.19 */
 export const IORING_OP_URING_CMD = 46;
-/** Opcode. @kernel 6.0 */
+/** Sends from the caller's memory without copying; a second completion says when the memory is free again. Opcode. @kernel 6.0 */
 export const IORING_OP_SEND_ZC = 47;
-/** Opcode. @kernel 6.1 */
+/** Sends a message without copying; a second completion says when the memory is free again. Opcode. @kernel 6.1 */
 export const IORING_OP_SENDMSG_ZC = 48;
-/** Opcode. @kernel 6.7 */
+/** Reads into provided buffers again and again, for files that can be polled. Opcode. @kernel 6.7 */
 export const IORING_OP_READ_MULTISHOT = 49;
-/** Opcode. @kernel 6.7 */
+/** Waits for a child process to change state. Opcode. @kernel 6.7 */
 export const IORING_OP_WAITID = 50;
-/** Opcode. @kernel 6.7 */
+/** Waits until a futex is woken, if it has the value expected. Opcode. @kernel 6.7 */
 export const IORING_OP_FUTEX_WAIT = 51;
-/** Opcode. @kernel 6.7 */
+/** Wakes those who wait for a futex. Opcode. @kernel 6.7 */
 export const IORING_OP_FUTEX_WAKE = 52;
-/** Opcode. @kernel 6.7 */
+/** Waits until one of several futexes is woken. Opcode. @kernel 6.7 */
 export const IORING_OP_FUTEX_WAITV = 53;
-/** Opcode. @kernel 6.8 */
+/** Makes a plain descriptor of a direct one. Opcode. @kernel 6.8 */
 export const IORING_OP_FIXED_FD_INSTALL = 54;
-/** Opcode. @kernel 6.9 */
+/** Sets the size of an open file. Opcode. @kernel 6.9 */
 export const IORING_OP_FTRUNCATE = 55;
-/** Opcode. @kernel 6.11 */
+/** Gives a socket its own address. Opcode. @kernel 6.11 */
 export const IORING_OP_BIND = 56;
-/** Opcode. @kernel 6.11 */
+/** Makes a socket listen. Opcode. @kernel 6.11 */
 export const IORING_OP_LISTEN = 57;
-/** Opcode. @kernel 6.15 */
+/** Receives again and again into memory that the network card fills, without copying. Opcode. @kernel 6.15 */
 export const IORING_OP_RECV_ZC = 58;
-/** Opcode. @kernel 6.15 */
+/** Waits for events of an epoll set. Opcode. @kernel 6.15 */
 export const IORING_OP_EPOLL_WAIT = 59;
-/** Opcode. @kernel 6.15 */
+/** Reads from a file into several parts of a registered buffer. Opcode. @kernel 6.15 */
 export const IORING_OP_READV_FIXED = 60;
-/** Opcode. @kernel 6.15 */
+/** Writes several parts of a registered buffer to a file. Opcode. @kernel 6.15 */
 export const IORING_OP_WRITEV_FIXED = 61;
-/** Opcode. @kernel 6.16 */
+/** Makes a pipe as two descriptors or two direct ones. Opcode. @kernel 6.16 */
 export const IORING_OP_PIPE = 62;
-/** Opcode. @kernel 6.19 */
+/** Does nothing, in an entry of 128 bytes. Opcode. @kernel 6.19 */
 export const IORING_OP_NOP128 = 63;
-/** Opcode. @kernel 6.19 */
+/** Sends a command with 80 bytes of its own to the file's driver. Opcode. @kernel 6.19 */
 export const IORING_OP_URING_CMD128 = 64;
-/** Opcode. @kernel 5.5 */
+/** One more than the highest opcode of the headers. Opcode. @kernel 5.5 */
 export const IORING_OP_LAST = 65;
 
 // SQE flags: `sqe->flags`
 
-/** SQE flag, bit 0. @kernel 5.1 */
+/** `fd` is the index of a registered file. SQE flag, bit 0. @kernel 5.1 */
 export const IOSQE_FIXED_FILE = 1;
-/** SQE flag, bit 1. @kernel 5.2 */
+/** Starts when all earlier requests have completed; later ones wait for it. SQE flag, bit 1. @kernel 5.2 */
 export const IOSQE_IO_DRAIN = 2;
-/** SQE flag, bit 2. @kernel 5.3 */
+/** The next request starts when this one has succeeded, and is cancelled when it has not. SQE flag, bit 2. @kernel 5.3 */
 export const IOSQE_IO_LINK = 4;
-/** SQE flag, bit 3. @kernel 5.5 */
+/** The next request starts when this one is done, whatever its result. SQE flag, bit 3. @kernel 5.5 */
 export const IOSQE_IO_HARDLINK = 8;
-/** SQE flag, bit 4. @kernel 5.6 */
+/** Goes to a worker thread without being tried first. SQE flag, bit 4. @kernel 5.6 */
 export const IOSQE_ASYNC = 16;
-/** SQE flag, bit 5. @kernel 5.7 */
+/** The kernel picks a buffer of the group `buf_group`. SQE flag, bit 5. @kernel 5.7 */
 export const IOSQE_BUFFER_SELECT = 32;
-/** SQE flag, bit 6. @kernel 5.17 */
+/** Posts a completion only for a failure. SQE flag, bit 6. @kernel 5.17 */
 export const IOSQE_CQE_SKIP_SUCCESS = 64;
 
 // Bit numbers of the SQE flags
 
-/** Bit number of an SQE flag. @kernel 5.6 */
+/** See {@link IOSQE_FIXED_FILE}. Bit number of an SQE flag. @kernel 5.6 */
 export const IOSQE_FIXED_FILE_BIT = 0;
-/** Bit number of an SQE flag. @kernel 5.6 */
+/** See {@link IOSQE_IO_DRAIN}. Bit number of an SQE flag. @kernel 5.6 */
 export const IOSQE_IO_DRAIN_BIT = 1;
-/** Bit number of an SQE flag. @kernel 5.6 */
+/** See {@link IOSQE_IO_LINK}. Bit number of an SQE flag. @kernel 5.6 */
 export const IOSQE_IO_LINK_BIT = 2;
-/** Bit number of an SQE flag. @kernel 5.6 */
+/** See {@link IOSQE_IO_HARDLINK}. Bit number of an SQE flag. @kernel 5.6 */
 export const IOSQE_IO_HARDLINK_BIT = 3;
-/** Bit number of an SQE flag. @kernel 5.6 */
+/** See {@link IOSQE_ASYNC}. Bit number of an SQE flag. @kernel 5.6 */
 export const IOSQE_ASYNC_BIT = 4;
-/** Bit number of an SQE flag. @kernel 5.7 */
+/** See {@link IOSQE_BUFFER_SELECT}. Bit number of an SQE flag. @kernel 5.7 */
 export const IOSQE_BUFFER_SELECT_BIT = 5;
-/** Bit number of an SQE flag. @kernel 5.17 */
+/** See {@link IOSQE_CQE_SKIP_SUCCESS}. Bit number of an SQE flag. @kernel 5.17 */
 export const IOSQE_CQE_SKIP_SUCCESS_BIT = 6;
 
 // Setup flags: `io_uring_params.flags`
 
-/** Setup flag, bit 0. @kernel 5.1 */
+/** Completions are found by polling the device, not by interrupts. Setup flag, bit 0. @kernel 5.1 */
 export const IORING_SETUP_IOPOLL = 1;
-/** Setup flag, bit 1. @kernel 5.1 */
+/** A kernel thread takes submissions without a system call. Setup flag, bit 1. @kernel 5.1 */
 export const IORING_SETUP_SQPOLL = 2;
-/** Setup flag, bit 2. @kernel 5.1 */
+/** `sq_thread_cpu` says where that thread runs. Setup flag, bit 2. @kernel 5.1 */
 export const IORING_SETUP_SQ_AFF = 4;
-/** Setup flag, bit 3. @kernel 5.5 */
+/** `cq_entries` says how large the completion ring is. Setup flag, bit 3. @kernel 5.5 */
 export const IORING_SETUP_CQSIZE = 8;
-/** Setup flag, bit 4. @kernel 5.6 */
+/** Sizes past the limit are cut to it instead of refused. Setup flag, bit 4. @kernel 5.6 */
 export const IORING_SETUP_CLAMP = 16;
-/** Setup flag, bit 5. @kernel 5.6 */
+/** Shares the workers of the ring `wq_fd`. Setup flag, bit 5. @kernel 5.6 */
 export const IORING_SETUP_ATTACH_WQ = 32;
-/** Setup flag, bit 6. @kernel 5.10 */
+/** Takes no requests until the ring is enabled, so that it can be restricted first. Setup flag, bit 6. @kernel 5.10 */
 export const IORING_SETUP_R_DISABLED = 64;
-/** Setup flag, bit 7. @kernel 5.18 */
+/** Goes on with a batch after a request that is refused. Setup flag, bit 7. @kernel 5.18 */
 export const IORING_SETUP_SUBMIT_ALL = 128;
-/** Setup flag, bit 8. @kernel 5.19 */
+/** Completions wait for the task's next system call instead of interrupting it. Setup flag, bit 8. @kernel 5.19 */
 export const IORING_SETUP_COOP_TASKRUN = 256;
-/** Setup flag, bit 9. @kernel 5.19 */
+/** The submission ring's flags tell when completions wait to be run. Setup flag, bit 9. @kernel 5.19 */
 export const IORING_SETUP_TASKRUN_FLAG = 512;
-/** Setup flag, bit 10. @kernel 5.19 */
+/** Submission entries have 128 bytes. Setup flag, bit 10. @kernel 5.19 */
 export const IORING_SETUP_SQE128 = 1024;
-/** Setup flag, bit 11. @kernel 5.19 */
+/** Completion entries have 32 bytes. Setup flag, bit 11. @kernel 5.19 */
 export const IORING_SETUP_CQE32 = 2048;
-/** Setup flag, bit 12. @kernel 6.0 */
+/** One task alone submits, which the kernel checks and profits from. Setup flag, bit 12. @kernel 6.0 */
 export const IORING_SETUP_SINGLE_ISSUER = 4096;
-/** Setup flag, bit 13. @kernel 6.1 */
+/** Completions are run only when the task asks for them. Setup flag, bit 13. @kernel 6.1 */
 export const IORING_SETUP_DEFER_TASKRUN = 8192;
-/** Setup flag, bit 14. @kernel 6.5 */
+/** The rings lie in memory that the application brings. Setup flag, bit 14. @kernel 6.5 */
 export const IORING_SETUP_NO_MMAP = 16384;
-/** Setup flag, bit 15. @kernel 6.5 */
+/** The ring has no descriptor, only an index among the task's registered rings. Setup flag, bit 15. @kernel 6.5 */
 export const IORING_SETUP_REGISTERED_FD_ONLY = 32768;
-/** Setup flag, bit 16. @kernel 6.6 */
+/** Entries are taken in ring order, without an array of indices. Setup flag, bit 16. @kernel 6.6 */
 export const IORING_SETUP_NO_SQARRAY = 65536;
-/** Setup flag, bit 17. @kernel 6.13 */
+/** Sleeps for a part of the expected time before polling the device. Setup flag, bit 17. @kernel 6.13 */
 export const IORING_SETUP_HYBRID_IOPOLL = 131072;
-/** Setup flag, bit 18. @kernel 6.18 */
+/** Completion entries have 16 or 32 bytes, each as it needs. Setup flag, bit 18. @kernel 6.18 */
 export const IORING_SETUP_CQE_MIXED = 262144;
-/** Setup flag, bit 19. @kernel 6.19 */
+/** Submission entries have 64 or 128 bytes, each as its opcode needs. Setup flag, bit 19. @kernel 6.19 */
 export const IORING_SETUP_SQE_MIXED = 524288;
-/** Setup flag, bit 20. @kernel 7.0 */
+/** Every submission begins at entry 0; head and tail are not used. Setup flag, bit 20. @kernel 7.0 */
 export const IORING_SETUP_SQ_REWIND = 1048576;
 
 // Features: `io_uring_params.features`
 
-/** Feature, bit 0. @kernel 5.4 */
+/** One mapping holds both rings. Feature, bit 0. @kernel 5.4 */
 export const IORING_FEAT_SINGLE_MMAP = 1;
-/** Feature, bit 1. @kernel 5.5 */
+/** Completions that do not fit are kept by the kernel, not lost. Feature, bit 1. @kernel 5.5 */
 export const IORING_FEAT_NODROP = 2;
-/** Feature, bit 2. @kernel 5.5 */
+/** What a request points to may change once it is submitted, except buffers. Feature, bit 2. @kernel 5.5 */
 export const IORING_FEAT_SUBMIT_STABLE = 4;
-/** Feature, bit 3. @kernel 5.6 */
+/** Offset -1 reads and writes at the file's own position. Feature, bit 3. @kernel 5.6 */
 export const IORING_FEAT_RW_CUR_POS = 8;
-/** Feature, bit 4. @kernel 5.6 */
+/** Requests run with the credentials of the task that submits. Feature, bit 4. @kernel 5.6 */
 export const IORING_FEAT_CUR_PERSONALITY = 16;
-/** Feature, bit 5. @kernel 5.7 */
+/** Files that are not ready are polled instead of blocking a worker. Feature, bit 5. @kernel 5.7 */
 export const IORING_FEAT_FAST_POLL = 32;
-/** Feature, bit 6. @kernel 5.9 */
+/** Polls take 32 bits of events. Feature, bit 6. @kernel 5.9 */
 export const IORING_FEAT_POLL_32BITS = 64;
-/** Feature, bit 7. @kernel 5.11 */
+/** Rings with a submission thread take plain descriptors too. Feature, bit 7. @kernel 5.11 */
 export const IORING_FEAT_SQPOLL_NONFIXED = 128;
-/** Feature, bit 8. @kernel 5.11 */
+/** Waits take a timeout and a signal mask through an argument struct. Feature, bit 8. @kernel 5.11 */
 export const IORING_FEAT_EXT_ARG = 256;
-/** Feature, bit 9. @kernel 5.12 */
+/** Workers are threads of the application's own task. Feature, bit 9. @kernel 5.12 */
 export const IORING_FEAT_NATIVE_WORKERS = 512;
-/** Feature, bit 10. @kernel 5.13 */
+/** Registered files and buffers can have tags and be updated. Feature, bit 10. @kernel 5.13 */
 export const IORING_FEAT_RSRC_TAGS = 1024;
-/** Feature, bit 11. @kernel 5.17 */
+/** Requests can ask for no completion on success. Feature, bit 11. @kernel 5.17 */
 export const IORING_FEAT_CQE_SKIP = 2048;
-/** Feature, bit 12. @kernel 5.17 */
+/** A request's file is looked up when it starts, so that a link can bring it. Feature, bit 12. @kernel 5.17 */
 export const IORING_FEAT_LINKED_FILE = 4096;
-/** Feature, bit 13. @kernel 6.3 */
+/** Registrations take a registered ring. Feature, bit 13. @kernel 6.3 */
 export const IORING_FEAT_REG_REG_RING = 8192;
-/** Feature, bit 14. @kernel 6.10 */
+/** Sends and receives take several provided buffers at once. Feature, bit 14. @kernel 6.10 */
 export const IORING_FEAT_RECVSEND_BUNDLE = 16384;
-/** Feature, bit 15. @kernel 6.12 */
+/** Waits take a least time in which to gather completions. Feature, bit 15. @kernel 6.12 */
 export const IORING_FEAT_MIN_TIMEOUT = 32768;
-/** Feature, bit 16. @kernel 6.14 */
+/** Reads and writes carry attributes, such as protection information. Feature, bit 16. @kernel 6.14 */
 export const IORING_FEAT_RW_ATTR = 65536;
-/** Feature, bit 17. @kernel 6.15 */
+/** Waits can be kept out of the iowait statistics. Feature, bit 17. @kernel 6.15 */
 export const IORING_FEAT_NO_IOWAIT = 131072;
 
 // Flags of io_uring_enter(2)
 
-/** Enter flag, bit 0. @kernel 5.1 */
+/** Waits for completions. Enter flag, bit 0. @kernel 5.1 */
 export const IORING_ENTER_GETEVENTS = 1;
-/** Enter flag, bit 1. @kernel 5.1 */
+/** Wakes the submission thread. Enter flag, bit 1. @kernel 5.1 */
 export const IORING_ENTER_SQ_WAKEUP = 2;
-/** Enter flag, bit 2. @kernel 5.10 */
+/** Waits until the submission ring has room. Enter flag, bit 2. @kernel 5.10 */
 export const IORING_ENTER_SQ_WAIT = 4;
-/** Enter flag, bit 3. @kernel 5.11 */
+/** The argument is an `io_uring_getevents_arg`, not a signal mask. Enter flag, bit 3. @kernel 5.11 */
 export const IORING_ENTER_EXT_ARG = 8;
-/** Enter flag, bit 4. @kernel 5.18 */
+/** `fd` is the index of a registered ring. Enter flag, bit 4. @kernel 5.18 */
 export const IORING_ENTER_REGISTERED_RING = 16;
-/** Enter flag, bit 5. @kernel 6.12 */
+/** The timeout is a point of the ring's clock, not a span. Enter flag, bit 5. @kernel 6.12 */
 export const IORING_ENTER_ABS_TIMER = 32;
-/** Enter flag, bit 6. @kernel 6.13 */
+/** The argument is an offset into the registered wait region. Enter flag, bit 6. @kernel 6.13 */
 export const IORING_ENTER_EXT_ARG_REG = 64;
-/** Enter flag, bit 7. @kernel 6.15 */
+/** The wait does not count as iowait. Enter flag, bit 7. @kernel 6.15 */
 export const IORING_ENTER_NO_IOWAIT = 128;
 
 // CQE flags: `cqe->flags`
 
-/** CQE flag, bit 0. @kernel 5.7 */
+/** The upper 16 bits are the ID of the buffer that was picked. CQE flag, bit 0. @kernel 5.7 */
 export const IORING_CQE_F_BUFFER = 1;
-/** CQE flag, bit 1. @kernel 5.13 */
+/** The same request will post further completions. CQE flag, bit 1. @kernel 5.13 */
 export const IORING_CQE_F_MORE = 2;
-/** CQE flag, bit 2. @kernel 5.19 */
+/** The socket holds more data to receive. CQE flag, bit 2. @kernel 5.19 */
 export const IORING_CQE_F_SOCK_NONEMPTY = 4;
-/** CQE flag, bit 3. @kernel 6.0 */
+/** The memory of a zero-copy send is free again. CQE flag, bit 3. @kernel 6.0 */
 export const IORING_CQE_F_NOTIF = 8;
-/** CQE flag, bit 4. @kernel 6.12 */
+/** The buffer is not used up: later completions go on in it. CQE flag, bit 4. @kernel 6.12 */
 export const IORING_CQE_F_BUF_MORE = 16;
-/** CQE flag, bit 5. @kernel 6.18 */
+/** A filler at the end of the ring, to be passed over. CQE flag, bit 5. @kernel 6.18 */
 export const IORING_CQE_F_SKIP = 32;
-/** CQE flag, bit 15. @kernel 6.18 */
+/** This entry has 32 bytes. CQE flag, bit 15. @kernel 6.18 */
 export const IORING_CQE_F_32 = 32768;
-/** CQE flag, bit 16. @kernel 6.17 */
+/** The timestamp is the network card's. CQE flag, bit 16. @kernel 6.17 */
 export const IORING_CQE_F_TSTAMP_HW = 65536;
 
 // Numbers in `cqe->flags` and `cqe->res`
 
-/** CQE encoding. @kernel 6.2 */
+/** In the `res` of a notification: data was copied after all. CQE encoding. @kernel 6.2 */
 export const IORING_NOTIF_USAGE_ZC_COPIED = 2147483648;
-/** CQE encoding. @kernel 5.7 */
+/** Where in `cqe->flags` the buffer ID begins. CQE encoding. @kernel 5.7 */
 export const IORING_CQE_BUFFER_SHIFT = 16;
-/** CQE encoding. @kernel 6.17 */
+/** The bit number of {@link IORING_CQE_F_TSTAMP_HW}. CQE encoding. @kernel 6.17 */
 export const IORING_TIMESTAMP_HW_SHIFT = 16;
-/** CQE encoding. @kernel 6.17 */
+/** Where in `cqe->flags` a timestamp's type begins. CQE encoding. @kernel 6.17 */
 export const IORING_TIMESTAMP_TYPE_SHIFT = 17;
 
 // Flags of the submission ring
 
-/** SQ ring flag, bit 0. @kernel 5.1 */
+/** The submission thread sleeps and must be woken. SQ ring flag, bit 0. @kernel 5.1 */
 export const IORING_SQ_NEED_WAKEUP = 1;
-/** SQ ring flag, bit 1. @kernel 5.8 */
+/** Completions wait outside the ring, which was full. SQ ring flag, bit 1. @kernel 5.8 */
 export const IORING_SQ_CQ_OVERFLOW = 2;
-/** SQ ring flag, bit 2. @kernel 5.19 */
+/** Completions wait to be run by entering the kernel. SQ ring flag, bit 2. @kernel 5.19 */
 export const IORING_SQ_TASKRUN = 4;
 
 // Flags of the completion ring
 
-/** CQ ring flag, bit 0. @kernel 5.8 */
+/** Completions do not signal the registered eventfd. CQ ring flag, bit 0. @kernel 5.8 */
 export const IORING_CQ_EVENTFD_DISABLED = 1;
 
 // Offsets for mmap(2) of a ring
 
-/** mmap offset. @kernel 5.1 */
+/** The submission ring. mmap offset. @kernel 5.1 */
 export const IORING_OFF_SQ_RING = 0;
-/** mmap offset. @kernel 5.1 */
+/** The completion ring. mmap offset. @kernel 5.1 */
 export const IORING_OFF_CQ_RING = 134217728;
-/** mmap offset. @kernel 5.1 */
+/** The submission entries. mmap offset. @kernel 5.1 */
 export const IORING_OFF_SQES = 268435456;
-/** mmap offset. @kernel 6.4 */
+/** Provided buffer rings; the group's ID goes above it. mmap offset. @kernel 6.4 */
 export const IORING_OFF_PBUF_RING = 2147483648;
-/** mmap offset. @kernel 6.4 */
+/** Where in the offset a buffer group's ID begins. mmap offset. @kernel 6.4 */
 export const IORING_OFF_PBUF_SHIFT = 16;
-/** mmap offset. @kernel 6.4 */
+/** The bits that say what is mapped. mmap offset. @kernel 6.4 */
 export const IORING_OFF_MMAP_MASK = 4160749568;
 
 // Flags of FSYNC: `sqe->fsync_flags`
 
-/** Fsync flag, bit 0. @kernel 5.1 */
+/** Metadata that reading back does not need may stay behind. Fsync flag, bit 0. @kernel 5.1 */
 export const IORING_FSYNC_DATASYNC = 1;
 
 // Flags of timeouts: `sqe->timeout_flags`
 
-/** Timeout flag, bit 0. @kernel 5.5 */
+/** The time is a point, not a span. Timeout flag, bit 0. @kernel 5.5 */
 export const IORING_TIMEOUT_ABS = 1;
-/** Timeout flag, bit 1. @kernel 5.11 */
+/** Changes a timeout instead of removing it. Timeout flag, bit 1. @kernel 5.11 */
 export const IORING_TIMEOUT_UPDATE = 2;
-/** Timeout flag, bit 2. @kernel 5.15 */
+/** The clock that goes on in suspend. Timeout flag, bit 2. @kernel 5.15 */
 export const IORING_TIMEOUT_BOOTTIME = 4;
-/** Timeout flag, bit 3. @kernel 5.15 */
+/** The wall clock. Timeout flag, bit 3. @kernel 5.15 */
 export const IORING_TIMEOUT_REALTIME = 8;
-/** Timeout flag, bit 4. @kernel 5.15 */
+/** Changes a linked timeout instead of a plain one. Timeout flag, bit 4. @kernel 5.15 */
 export const IORING_LINK_TIMEOUT_UPDATE = 16;
-/** Timeout flag, bit 5. @kernel 5.16 */
+/** Running out counts as success: a chain goes on. Timeout flag, bit 5. @kernel 5.16 */
 export const IORING_TIMEOUT_ETIME_SUCCESS = 32;
-/** Timeout flag, bit 6. @kernel 6.4 */
+/** Runs out again and again. Timeout flag, bit 6. @kernel 6.4 */
 export const IORING_TIMEOUT_MULTISHOT = 64;
-/** Timeout flag, bit 7. @kernel 7.1 */
+/** `addr` holds nanoseconds, not the address of a timespec. Timeout flag, bit 7. @kernel 7.1 */
 export const IORING_TIMEOUT_IMMEDIATE_ARG = 128;
-/** Timeout flag. @kernel 5.15 */
+/** The flags that choose a clock. Timeout flag. @kernel 5.15 */
 export const IORING_TIMEOUT_CLOCK_MASK = 12;
-/** Timeout flag. @kernel 5.15 */
+/** The flags that make a removal an update. Timeout flag. @kernel 5.15 */
 export const IORING_TIMEOUT_UPDATE_MASK = 18;
 
 // Flags of SPLICE and TEE: `sqe->splice_flags`
 
-/** Splice flag, bit 31. @kernel 5.7 */
+/** `splice_fd_in` is the index of a registered file. Splice flag, bit 31. @kernel 5.7 */
 export const SPLICE_F_FD_IN_FIXED = 2147483648;
 
 // Flags of POLL_ADD and POLL_REMOVE: `sqe->len`
 
-/** Poll flag, bit 0. @kernel 5.13 */
+/** Reports readiness every time. Poll flag, bit 0. @kernel 5.13 */
 export const IORING_POLL_ADD_MULTI = 1;
-/** Poll flag, bit 1. @kernel 5.13 */
+/** Replaces the events waited for. Poll flag, bit 1. @kernel 5.13 */
 export const IORING_POLL_UPDATE_EVENTS = 2;
-/** Poll flag, bit 2. @kernel 5.13 */
+/** Replaces the user data. Poll flag, bit 2. @kernel 5.13 */
 export const IORING_POLL_UPDATE_USER_DATA = 4;
-/** Poll flag, bit 3. @kernel 6.0 */
+/** Level-triggered, where edge-triggered is the rule. Poll flag, bit 3. @kernel 6.0 */
 export const IORING_POLL_ADD_LEVEL = 8;
 
 // Flags of ASYNC_CANCEL: `sqe->cancel_flags`
 
-/** Cancel flag, bit 0. @kernel 5.19 */
+/** Cancels all that match, and completes with their number. Cancel flag, bit 0. @kernel 5.19 */
 export const IORING_ASYNC_CANCEL_ALL = 1;
-/** Cancel flag, bit 1. @kernel 5.19 */
+/** Matches by file. Cancel flag, bit 1. @kernel 5.19 */
 export const IORING_ASYNC_CANCEL_FD = 2;
-/** Cancel flag, bit 2. @kernel 5.19 */
+/** Matches every request. Cancel flag, bit 2. @kernel 5.19 */
 export const IORING_ASYNC_CANCEL_ANY = 4;
-/** Cancel flag, bit 3. @kernel 6.0 */
+/** The file to match is a registered one. Cancel flag, bit 3. @kernel 6.0 */
 export const IORING_ASYNC_CANCEL_FD_FIXED = 8;
-/** Cancel flag, bit 4. @kernel 6.6 */
+/** Matches by user data, beside other keys. Cancel flag, bit 4. @kernel 6.6 */
 export const IORING_ASYNC_CANCEL_USERDATA = 16;
-/** Cancel flag, bit 5. @kernel 6.6 */
+/** Matches by opcode. Cancel flag, bit 5. @kernel 6.6 */
 export const IORING_ASYNC_CANCEL_OP = 32;
 
 // Flags of send and receive: `sqe->ioprio`
 
-/** Send and receive flag, bit 0. @kernel 5.19 */
+/** Waits for readiness before the first try. Send and receive flag, bit 0. @kernel 5.19 */
 export const IORING_RECVSEND_POLL_FIRST = 1;
-/** Send and receive flag, bit 1. @kernel 6.0 */
+/** Receives again and again. Send and receive flag, bit 1. @kernel 6.0 */
 export const IORING_RECV_MULTISHOT = 2;
-/** Send and receive flag, bit 2. @kernel 6.0 */
+/** The memory lies in the registered buffer `buf_index`. Send and receive flag, bit 2. @kernel 6.0 */
 export const IORING_RECVSEND_FIXED_BUF = 4;
-/** Send and receive flag, bit 3. @kernel 6.2 */
+/** The notification's `res` tells whether data was copied. Send and receive flag, bit 3. @kernel 6.2 */
 export const IORING_SEND_ZC_REPORT_USAGE = 8;
-/** Send and receive flag, bit 4. @kernel 6.10 */
+/** Takes several provided buffers at once. Send and receive flag, bit 4. @kernel 6.10 */
 export const IORING_RECVSEND_BUNDLE = 16;
-/** Send and receive flag, bit 5. @kernel 6.17 */
+/** `addr` is an array of iovecs. Send and receive flag, bit 5. @kernel 6.17 */
 export const IORING_SEND_VECTORIZED = 32;
 
 // Flags of ACCEPT: `sqe->ioprio`
 
-/** Accept flag, bit 0. @kernel 5.19 */
+/** Accepts again and again. Accept flag, bit 0. @kernel 5.19 */
 export const IORING_ACCEPT_MULTISHOT = 1;
-/** Accept flag, bit 1. @kernel 6.10 */
+/** Fails instead of waiting for a connection. Accept flag, bit 1. @kernel 6.10 */
 export const IORING_ACCEPT_DONTWAIT = 2;
-/** Accept flag, bit 2. @kernel 6.10 */
+/** Waits for readiness before the first try. Accept flag, bit 2. @kernel 6.10 */
 export const IORING_ACCEPT_POLL_FIRST = 4;
 
 // Flags of MSG_RING: `sqe->msg_ring_flags`
 
-/** MSG_RING flag, bit 0. @kernel 6.0 */
+/** Posts no completion to the other ring. MSG_RING flag, bit 0. @kernel 6.0 */
 export const IORING_MSG_RING_CQE_SKIP = 1;
-/** MSG_RING flag, bit 1. @kernel 6.3 */
+/** `file_index` becomes the `flags` of the completion there. MSG_RING flag, bit 1. @kernel 6.3 */
 export const IORING_MSG_RING_FLAGS_PASS = 2;
 
 // Commands of MSG_RING: `sqe->addr`
 
-/** MSG_RING command. @kernel 5.18 */
+/** Sends `len` and `off`, which arrive as `res` and `user_data`. MSG_RING command. @kernel 5.18 */
 export const IORING_MSG_DATA = 0;
-/** MSG_RING command. @kernel 6.0 */
+/** Sends a registered file. MSG_RING command. @kernel 6.0 */
 export const IORING_MSG_SEND_FD = 1;
 
 // Flags of FIXED_FD_INSTALL: `sqe->install_fd_flags`
 
-/** Install flag, bit 0. @kernel 6.8 */
+/** The descriptor stays open across exec. Install flag, bit 0. @kernel 6.8 */
 export const IORING_FIXED_FD_NO_CLOEXEC = 1;
 
 // Flags of NOP: `sqe->nop_flags`
 
-/** NOP flag, bit 0. @kernel 6.10 */
+/** Completes with `len` as its result. NOP flag, bit 0. @kernel 6.10 */
 export const IORING_NOP_INJECT_RESULT = 1;
-/** NOP flag, bit 1. @kernel 6.13 */
+/** Looks up the file `fd`. NOP flag, bit 1. @kernel 6.13 */
 export const IORING_NOP_FILE = 2;
-/** NOP flag, bit 2. @kernel 6.13 */
+/** That file is a registered one. NOP flag, bit 2. @kernel 6.13 */
 export const IORING_NOP_FIXED_FILE = 4;
-/** NOP flag, bit 3. @kernel 6.13 */
+/** Looks up the registered buffer `buf_index`. NOP flag, bit 3. @kernel 6.13 */
 export const IORING_NOP_FIXED_BUFFER = 8;
-/** NOP flag, bit 4. @kernel 6.17 */
+/** Completes through task work. NOP flag, bit 4. @kernel 6.17 */
 export const IORING_NOP_TW = 16;
-/** NOP flag, bit 5. @kernel 6.18 */
+/** Posts a completion of 32 bytes. NOP flag, bit 5. @kernel 6.18 */
 export const IORING_NOP_CQE32 = 32;
 
 // Flags of URING_CMD: `sqe->uring_cmd_flags`
 
-/** URING_CMD flag, bit 0. @kernel 6.1 */
+/** Uses the registered buffer `buf_index`. URING_CMD flag, bit 0. @kernel 6.1 */
 export const IORING_URING_CMD_FIXED = 1;
-/** URING_CMD flag, bit 1. @kernel 6.18 */
+/** Completes again and again, with provided buffers. URING_CMD flag, bit 1. @kernel 6.18 */
 export const IORING_URING_CMD_MULTISHOT = 2;
-/** URING_CMD flag. @kernel 6.7 */
+/** All flags of URING_CMD. URING_CMD flag. @kernel 6.7 */
 export const IORING_URING_CMD_MASK = 3;
 
 // Socket commands of URING_CMD: `sqe->cmd_op`
 
-/** Socket command. @kernel 6.5 */
+/** Bytes that wait to be read. Socket command. @kernel 6.5 */
 export const SOCKET_URING_OP_SIOCINQ = 0;
-/** Socket command. @kernel 6.5 */
+/** Bytes that wait to be sent. Socket command. @kernel 6.5 */
 export const SOCKET_URING_OP_SIOCOUTQ = 1;
-/** Socket command. @kernel 6.7 */
+/** Reads a socket option. Socket command. @kernel 6.7 */
 export const SOCKET_URING_OP_GETSOCKOPT = 2;
-/** Socket command. @kernel 6.7 */
+/** Sets a socket option. Socket command. @kernel 6.7 */
 export const SOCKET_URING_OP_SETSOCKOPT = 3;
-/** Socket command. @kernel 6.17 */
+/** Reports when packets were sent. Socket command. @kernel 6.17 */
 export const SOCKET_URING_OP_TX_TIMESTAMP = 4;
-/** Socket command. @kernel 6.19 */
+/** The socket's address, or its peer's. Socket command. @kernel 6.19 */
 export const SOCKET_URING_OP_GETSOCKNAME = 5;
 
 // Block device commands of URING_CMD: `sqe->cmd_op`
 
-/** Block device command. @kernel 6.12 */
+/** Discards a range of a block device. Block device command. @kernel 6.12 */
 export const BLOCK_URING_CMD_DISCARD = 4608;
-/** Block device command. @kernel 7.3 */
+/** Resets all zones of a zoned block device. Block device command. @kernel 7.3 */
 export const BLOCK_URING_CMD_ZONE_RESET_ALL = 4609;
 
 // Attributes of reads and writes: `sqe->attr_type_mask`
 
-/** Read and write attribute, bit 0. @kernel 6.14 */
+/** The attribute is protection information. Read and write attribute, bit 0. @kernel 6.14 */
 export const IORING_RW_ATTR_FLAG_PI = 1;
 
 // Direct descriptors: `sqe->file_index`
 
-/** Direct descriptor. @kernel 5.19 */
+/** The kernel picks a free entry of the file table. Direct descriptor. @kernel 5.19 */
 export const IORING_FILE_INDEX_ALLOC = 4294967295;
 
 // Flags inside the arguments of io_uring_register(2)
 
-/** Registration flag, bit 0. @kernel 6.13 */
+/** The region is the application's memory, not the kernel's. Registration flag, bit 0. @kernel 6.13 */
 export const IORING_MEM_REGION_TYPE_USER = 1;
-/** Registration flag, bit 0. @kernel 6.13 */
+/** The region holds wait arguments. Registration flag, bit 0. @kernel 6.13 */
 export const IORING_MEM_REGION_REG_WAIT_ARG = 1;
-/** Registration flag, bit 0. @kernel 6.12 */
+/** The source ring is given by its registered index. Registration flag, bit 0. @kernel 6.12 */
 export const IORING_REGISTER_SRC_REGISTERED = 1;
-/** Registration flag, bit 1. @kernel 6.13 */
+/** Replaces the buffers that are there. Registration flag, bit 1. @kernel 6.13 */
 export const IORING_REGISTER_DST_REPLACE = 2;
-/** Registration flag, bit 0. @kernel 6.13 */
+/** The wait argument has a timeout. Registration flag, bit 0. @kernel 6.13 */
 export const IORING_REG_WAIT_TS = 1;
-/** Registration flag, bit 0. @kernel 5.19 */
+/** Registers empty entries, to be filled by updates. Registration flag, bit 0. @kernel 5.19 */
 export const IORING_RSRC_REGISTER_SPARSE = 1;
 
 // Values inside the arguments of io_uring_register(2)
 
-/** Registration value. @kernel 5.12 */
+/** As a descriptor in an update: leaves this entry as it is. Registration value. @kernel 5.12 */
 export const IORING_REGISTER_FILES_SKIP = -2;
 
 // Opcodes of io_uring_register(2)
 
-/** Register opcode. @kernel 5.1 */
+/** Registers buffers. Register opcode. @kernel 5.1 */
 export const IORING_REGISTER_BUFFERS = 0;
-/** Register opcode. @kernel 5.1 */
+/** Takes all registered buffers back. Register opcode. @kernel 5.1 */
 export const IORING_UNREGISTER_BUFFERS = 1;
-/** Register opcode. @kernel 5.1 */
+/** Registers files. Register opcode. @kernel 5.1 */
 export const IORING_REGISTER_FILES = 2;
-/** Register opcode. @kernel 5.1 */
+/** Takes all registered files back. Register opcode. @kernel 5.1 */
 export const IORING_UNREGISTER_FILES = 3;
-/** Register opcode. @kernel 5.2 */
+/** Signals an eventfd at completions. Register opcode. @kernel 5.2 */
 export const IORING_REGISTER_EVENTFD = 4;
-/** Register opcode. @kernel 5.2 */
+/** Stops signalling. Register opcode. @kernel 5.2 */
 export const IORING_UNREGISTER_EVENTFD = 5;
-/** Register opcode. @kernel 5.5 */
+/** Changes registered files. Register opcode. @kernel 5.5 */
 export const IORING_REGISTER_FILES_UPDATE = 6;
-/** Register opcode. @kernel 5.6 */
+/** Signals an eventfd only at completions that come later than their submission. Register opcode. @kernel 5.6 */
 export const IORING_REGISTER_EVENTFD_ASYNC = 7;
-/** Register opcode. @kernel 5.6 */
+/** Asks which opcodes the kernel has. Register opcode. @kernel 5.6 */
 export const IORING_REGISTER_PROBE = 8;
-/** Register opcode. @kernel 5.6 */
+/** Keeps the task's credentials under a number. Register opcode. @kernel 5.6 */
 export const IORING_REGISTER_PERSONALITY = 9;
-/** Register opcode. @kernel 5.6 */
+/** Forgets such credentials. Register opcode. @kernel 5.6 */
 export const IORING_UNREGISTER_PERSONALITY = 10;
-/** Register opcode. @kernel 5.10 */
+/** Restricts what a ring, or from 7.0 a task, may do. Register opcode. @kernel 5.10 */
 export const IORING_REGISTER_RESTRICTIONS = 11;
-/** Register opcode. @kernel 5.10 */
+/** Enables a ring that was made disabled. Register opcode. @kernel 5.10 */
 export const IORING_REGISTER_ENABLE_RINGS = 12;
-/** Register opcode. @kernel 5.13 */
+/** Registers files with tags, or empty entries. Register opcode. @kernel 5.13 */
 export const IORING_REGISTER_FILES2 = 13;
-/** Register opcode. @kernel 5.13 */
+/** Changes registered files and their tags. Register opcode. @kernel 5.13 */
 export const IORING_REGISTER_FILES_UPDATE2 = 14;
-/** Register opcode. @kernel 5.13 */
+/** Registers buffers with tags, or empty entries. Register opcode. @kernel 5.13 */
 export const IORING_REGISTER_BUFFERS2 = 15;
-/** Register opcode. @kernel 5.13 */
+/** Changes registered buffers and their tags. Register opcode. @kernel 5.13 */
 export const IORING_REGISTER_BUFFERS_UPDATE = 16;
-/** Register opcode. @kernel 5.14 */
+/** Says on which processors workers run. Register opcode. @kernel 5.14 */
 export const IORING_REGISTER_IOWQ_AFF = 17;
-/** Register opcode. @kernel 5.14 */
+/** Lets workers run anywhere again. Register opcode. @kernel 5.14 */
 export const IORING_UNREGISTER_IOWQ_AFF = 18;
-/** Register opcode. @kernel 5.15 */
+/** Sets how many workers there may be, and tells how many there might be before. Register opcode. @kernel 5.15 */
 export const IORING_REGISTER_IOWQ_MAX_WORKERS = 19;
-/** Register opcode. @kernel 5.18 */
+/** Registers rings with the task, so that entering them needs no look-up of the descriptor. Register opcode. @kernel 5.18 */
 export const IORING_REGISTER_RING_FDS = 20;
-/** Register opcode. @kernel 5.18 */
+/** Takes such rings back. Register opcode. @kernel 5.18 */
 export const IORING_UNREGISTER_RING_FDS = 21;
-/** Register opcode. @kernel 5.19 */
+/** Registers a ring of provided buffers. Register opcode. @kernel 5.19 */
 export const IORING_REGISTER_PBUF_RING = 22;
-/** Register opcode. @kernel 5.19 */
+/** Takes such a ring back. Register opcode. @kernel 5.19 */
 export const IORING_UNREGISTER_PBUF_RING = 23;
-/** Register opcode. @kernel 6.0 */
+/** Cancels requests and waits until they are gone. Register opcode. @kernel 6.0 */
 export const IORING_REGISTER_SYNC_CANCEL = 24;
-/** Register opcode. @kernel 6.0 */
+/** Says which entries of the file table the kernel may pick. Register opcode. @kernel 6.0 */
 export const IORING_REGISTER_FILE_ALLOC_RANGE = 25;
-/** Register opcode. @kernel 6.8 */
+/** Tells how far the kernel has read a buffer ring. Register opcode. @kernel 6.8 */
 export const IORING_REGISTER_PBUF_STATUS = 26;
-/** Register opcode. @kernel 6.9 */
+/** Sets busy polling of network devices. Register opcode. @kernel 6.9 */
 export const IORING_REGISTER_NAPI = 27;
-/** Register opcode. @kernel 6.9 */
+/** Ends busy polling. Register opcode. @kernel 6.9 */
 export const IORING_UNREGISTER_NAPI = 28;
-/** Register opcode. @kernel 6.12 */
+/** Chooses the clock of waits. Register opcode. @kernel 6.12 */
 export const IORING_REGISTER_CLOCK = 29;
-/** Register opcode. @kernel 6.12 */
+/** Shares another ring's registered buffers. Register opcode. @kernel 6.12 */
 export const IORING_REGISTER_CLONE_BUFFERS = 30;
-/** Register opcode. @kernel 6.13 */
+/** Posts a completion to a ring without having one. Register opcode. @kernel 6.13 */
 export const IORING_REGISTER_SEND_MSG_RING = 31;
-/** Register opcode. @kernel 6.15 */
+/** Registers a receive queue of a network device for zero-copy receive. Register opcode. @kernel 6.15 */
 export const IORING_REGISTER_ZCRX_IFQ = 32;
-/** Register opcode. @kernel 6.13 */
+/** Gives the rings other sizes. Register opcode. @kernel 6.13 */
 export const IORING_REGISTER_RESIZE_RINGS = 33;
-/** Register opcode. @kernel 6.13 */
+/** Registers memory that the kernel reads arguments from. Register opcode. @kernel 6.13 */
 export const IORING_REGISTER_MEM_REGION = 34;
-/** Register opcode. @kernel 6.18 */
+/** Asks what the kernel's io_uring can do, with or without a ring. Register opcode. @kernel 6.18 */
 export const IORING_REGISTER_QUERY = 35;
-/** Register opcode. @kernel 6.19 */
+/** Controls an instance of zero-copy receive. Register opcode. @kernel 6.19 */
 export const IORING_REGISTER_ZCRX_CTRL = 36;
-/** Register opcode. @kernel 7.0 */
+/** Registers a BPF program that allows or denies requests. Register opcode. @kernel 7.0 */
 export const IORING_REGISTER_BPF_FILTER = 37;
-/** Register opcode. @kernel 5.10 */
+/** One more than the highest register opcode of the headers. Register opcode. @kernel 5.10 */
 export const IORING_REGISTER_LAST = 38;
-/** Register opcode. @kernel 6.3 */
+/** Added to a register opcode: `fd` is the index of a registered ring. Register opcode. @kernel 6.3 */
 export const IORING_REGISTER_USE_REGISTERED_RING = 2147483648;
 
 // Flags of a probed opcode: `io_uring_probe_op.flags`
 
-/** Probe flag, bit 0. @kernel 5.6 */
+/** The kernel has this opcode. Probe flag, bit 0. @kernel 5.6 */
 export const IO_URING_OP_SUPPORTED = 1;
 
 // Restrictions: `io_uring_restriction.opcode`
 
-/** Restriction. @kernel 5.10 */
+/** Allows a register opcode. Restriction. @kernel 5.10 */
 export const IORING_RESTRICTION_REGISTER_OP = 0;
-/** Restriction. @kernel 5.10 */
+/** Allows an opcode. Restriction. @kernel 5.10 */
 export const IORING_RESTRICTION_SQE_OP = 1;
-/** Restriction. @kernel 5.10 */
+/** Allows SQE flags. Restriction. @kernel 5.10 */
 export const IORING_RESTRICTION_SQE_FLAGS_ALLOWED = 2;
-/** Restriction. @kernel 5.10 */
+/** Demands SQE flags on every request. Restriction. @kernel 5.10 */
 export const IORING_RESTRICTION_SQE_FLAGS_REQUIRED = 3;
-/** Restriction. @kernel 5.10 */
+/** One more than the highest restriction of the headers. Restriction. @kernel 5.10 */
 export const IORING_RESTRICTION_LAST = 4;
 
 // Flags of provided buffer rings: `io_uring_buf_reg.flags`
 
-/** Buffer ring flag, bit 0. @kernel 6.4 */
+/** The kernel allocates the ring; the application maps it. Buffer ring flag, bit 0. @kernel 6.4 */
 export const IOU_PBUF_RING_MMAP = 1;
-/** Buffer ring flag, bit 1. @kernel 6.12 */
+/** Buffers are used up piece by piece. Buffer ring flag, bit 1. @kernel 6.12 */
 export const IOU_PBUF_RING_INC = 2;
 
 // Kinds of io-wq worker
 
-/** Worker kind. @kernel 5.15 */
+/** Workers for files that finish in bounded time, such as disks. Worker kind. @kernel 5.15 */
 export const IO_WQ_BOUND = 0;
-/** Worker kind. @kernel 5.15 */
+/** Workers for the rest, such as sockets. Worker kind. @kernel 5.15 */
 export const IO_WQ_UNBOUND = 1;
 
 // Busy polling: `io_uring_napi.opcode` and `op_param`
 
-/** NAPI value. @kernel 6.13 */
+/** Sets how the ring polls. NAPI value. @kernel 6.13 */
 export const IO_URING_NAPI_REGISTER_OP = 0;
-/** NAPI value. @kernel 6.13 */
+/** Adds a device queue to poll. NAPI value. @kernel 6.13 */
 export const IO_URING_NAPI_STATIC_ADD_ID = 1;
-/** NAPI value. @kernel 6.13 */
+/** Takes a device queue away. NAPI value. @kernel 6.13 */
 export const IO_URING_NAPI_STATIC_DEL_ID = 2;
-/** NAPI value. @kernel 6.9 */
+/** The kernel finds the queues from the sockets in use. NAPI value. @kernel 6.13 */
 export const IO_URING_NAPI_TRACKING_DYNAMIC = 0;
-/** NAPI value. @kernel 6.13 */
+/** The application names the queues. NAPI value. @kernel 6.13 */
 export const IO_URING_NAPI_TRACKING_STATIC = 1;
-/** NAPI value. @kernel 6.13 */
+/** No polling. NAPI value. @kernel 6.13 */
 export const IO_URING_NAPI_TRACKING_INACTIVE = 255;
 
 // Queries: `io_uring_query_hdr.query_op`
 
-/** Query. @kernel 6.18 */
+/** Opcodes, features and flags that the kernel has. Query. @kernel 6.18 */
 export const IO_URING_QUERY_OPCODES = 0;
-/** Query. @kernel 6.19 */
+/** What zero-copy receive can do. Query. @kernel 6.19 */
 export const IO_URING_QUERY_ZCRX = 1;
-/** Query. @kernel 6.19 */
+/** Size and alignment of the rings' header. Query. @kernel 6.19 */
 export const IO_URING_QUERY_SCQ = 2;
-/** Query. @kernel 7.2 */
+/** Events of zero-copy receive. Query. @kernel 7.2 */
 export const IO_URING_QUERY_ZCRX_EVENT = 3;
-/** Query. @kernel 6.18 */
+/** One more than the highest query of the headers. Query. @kernel 6.18 */
 export const __IO_URING_QUERY_MAX = 4;
 
 // Zero-copy receive: areas
 
-/** Area constant. @kernel 6.16 */
+/** The area is a dmabuf, not plain memory. Area constant. @kernel 6.16 */
 export const IORING_ZCRX_AREA_DMABUF = 1;
-/** Area constant. @kernel 6.15 */
+/** Where in a buffer offset the area's ID begins. Area constant. @kernel 6.15 */
 export const IORING_ZCRX_AREA_SHIFT = 48;
-/** Area constant. @kernel 6.15 */
+/** The bits of a buffer offset that are the area's ID. Area constant. @kernel 6.15 */
 export const IORING_ZCRX_AREA_MASK = 0xffff000000000000n;
 
 // Zero-copy receive: registration flags
 
-/** Registration flag, bit 0. @kernel 6.19 */
+/** Shares an instance that another ring exported. Registration flag, bit 0. @kernel 6.19 */
 export const ZCRX_REG_IMPORT = 1;
-/** Registration flag, bit 1. @kernel 7.1 */
+/** Without a network device: data is copied. Registration flag, bit 1. @kernel 7.1 */
 export const ZCRX_REG_NODEV = 2;
 
 // Zero-copy receive: features
 
-/** Zero-copy receive feature, bit 0. @kernel 7.0 */
+/** The size of receive pages can be chosen. Zero-copy receive feature, bit 0. @kernel 7.0 */
 export const ZCRX_FEATURE_RX_PAGE_SIZE = 1;
-/** Zero-copy receive feature, bit 1. @kernel 7.2 */
+/** Events can be asked for. Zero-copy receive feature, bit 1. @kernel 7.2 */
 export const ZCRX_FEATURE_EVENT = 2;
 
 // Zero-copy receive: flags of an event descriptor
 
-/** Event descriptor flag, bit 0. @kernel 7.2 */
+/** `stats_offset` says where statistics go. Event descriptor flag, bit 0. @kernel 7.2 */
 export const ZCRX_EVENT_DESC_FLAG_STATS = 1;
 
 // Zero-copy receive: events
 
-/** Zero-copy receive event. @kernel 7.2 */
+/** No free buffer was left. Zero-copy receive event. @kernel 7.2 */
 export const ZCRX_EVENT_ALLOC_FAIL = 0;
-/** Zero-copy receive event. @kernel 7.2 */
+/** Data had to be copied. Zero-copy receive event. @kernel 7.2 */
 export const ZCRX_EVENT_COPY = 1;
-/** Zero-copy receive event. @kernel 7.2 */
+/** One more than the highest event of the headers. Zero-copy receive event. @kernel 7.2 */
 export const __ZCRX_EVENT_TYPE_LAST = 2;
 
 // Zero-copy receive: control operations
 
-/** Control operation. @kernel 6.19 */
+/** Has the refill ring read now. Control operation. @kernel 6.19 */
 export const ZCRX_CTRL_FLUSH_RQ = 0;
-/** Control operation. @kernel 6.19 */
+/** Makes a descriptor through which another ring can share the instance. Control operation. @kernel 6.19 */
 export const ZCRX_CTRL_EXPORT = 1;
-/** Control operation. @kernel 7.2 */
+/** Asks for an event once more. Control operation. @kernel 7.2 */
 export const ZCRX_CTRL_ARM_EVENT = 2;
-/** Control operation. @kernel 7.3 */
+/** Adds an area. Control operation. @kernel 7.3 */
 export const ZCRX_CTRL_ADD_AREA = 3;
-/** Control operation. @kernel 6.19 */
+/** One more than the highest control operation of the headers. Control operation. @kernel 6.19 */
 export const __ZCRX_CTRL_LAST = 4;
 
 // BPF filters: flags
 
-/** Filter flag, bit 0. @kernel 7.0 */
+/** Opcodes without a filter are denied. Filter flag, bit 0. @kernel 7.0 */
 export const IO_URING_BPF_FILTER_DENY_REST = 1;
-/** Filter flag, bit 1. @kernel 7.0 */
+/** Fails when kernel and application disagree on the size of the filter's data. Filter flag, bit 1. @kernel 7.0 */
 export const IO_URING_BPF_FILTER_SZ_STRICT = 2;
 
 // BPF filters: commands
 
-/** Filter command. @kernel 7.0 */
+/** Registers a filter. Filter command. @kernel 7.0 */
 export const IO_URING_BPF_CMD_FILTER = 1;
 
 // The mock file: flags of its creation
 
-/** Mock file flag, bit 0. @kernel 6.17 */
+/** The file serves requests that must not wait. Mock file flag, bit 0. @kernel 6.17 */
 export const IORING_MOCK_CREATE_F_SUPPORT_NOWAIT = 1;
-/** Mock file flag, bit 1. @kernel 6.17 */
+/** The file can be polled. Mock file flag, bit 1. @kernel 6.17 */
 export const IORING_MOCK_CREATE_F_POLL = 2;
 
 // The mock file: features and commands
 
-/** Mock file value. @kernel 6.17 */
+/** Copying commands. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_FEAT_CMD_COPY = 0;
-/** Mock file value. @kernel 6.17 */
+/** Reads of zeroes. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_FEAT_RW_ZERO = 1;
-/** Mock file value. @kernel 6.17 */
+/** Reads and writes that never wait. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_FEAT_RW_NOWAIT = 2;
-/** Mock file value. @kernel 6.17 */
+/** Reads and writes that complete after a delay. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_FEAT_RW_ASYNC = 3;
-/** Mock file value. @kernel 6.17 */
+/** Polling. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_FEAT_POLL = 4;
-/** Mock file value. @kernel 6.17 */
+/** One more than the highest feature of the headers. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_FEAT_END = 5;
-/** Mock file value. @kernel 6.17 */
+/** Asks the manager for its features. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_MGR_CMD_PROBE = 0;
-/** Mock file value. @kernel 6.17 */
+/** Makes a file. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_MGR_CMD_CREATE = 1;
-/** Mock file value. @kernel 6.17 */
+/** Copies to or from a registered buffer. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_CMD_COPY_REGBUF = 0;
-/** Mock file value. @kernel 6.17 */
+/** Copies from the registered buffer. Mock file value. @kernel 6.17 */
 export const IORING_MOCK_COPY_FROM = 1;

@@ -1,0 +1,69 @@
+/** The generator's files inside the project: what is read from them and where they are. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Notes } from "./constants.ts";
+import type { Messages } from "./errno.ts";
+import { compareKernels } from "./facts.ts";
+import type { Facts } from "./facts.ts";
+import type { OperationNotes } from "./operations.ts";
+import type { PrepSource } from "./signatures.ts";
+import type { SinceTable } from "./since.ts";
+
+/** The project's root folder. */
+export const ROOT: string = join(import.meta.dir, "..");
+
+/** Where the prep functions live, below the root. */
+export const PREP_FOLDER = "src/ring/prep";
+
+/** The path of a kernel's facts, below the root. */
+export function factsPath(kernel: string): string {
+  return `gen/facts/${kernel}.json`;
+}
+
+/** Everything that generated files are made from. */
+export interface Inputs {
+  /** Oldest first; the last is the one that constants and layouts come from. */
+  readonly kernels: readonly Facts[];
+  readonly since: SinceTable;
+  readonly notes: Notes;
+  readonly operations: OperationNotes;
+  readonly messages: Messages;
+  readonly preps: readonly PrepSource[];
+  /** README.md's text, or null before there is one. */
+  readonly readme: string | null;
+}
+
+async function json<T>(path: string): Promise<T> {
+  try {
+    return (await Bun.file(join(ROOT, path)).json()) as T;
+  } catch (error) {
+    throw new Error(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** The committed facts, oldest kernel first. */
+export async function readKernels(): Promise<Facts[]> {
+  const files = await readdir(join(ROOT, "gen/facts")).catch(() => []);
+  const kernels = files.filter((f) => f.endsWith(".json")).map((f) => f.slice(0, -".json".length));
+  return Promise.all(kernels.toSorted(compareKernels).map((kernel) => json<Facts>(factsPath(kernel))));
+}
+
+/** The prep functions' source files, in the order of their names. */
+export async function readPreps(folder: string = join(ROOT, PREP_FOLDER)): Promise<PrepSource[]> {
+  const files = (await readdir(folder).catch(() => [])).filter((f) => f.endsWith(".ts")).toSorted();
+  return Promise.all(files.map(async (file) => ({ file, text: await Bun.file(join(folder, file)).text() })));
+}
+
+/** Reads all inputs. */
+export async function readInputs(): Promise<Inputs> {
+  const readme = Bun.file(join(ROOT, "README.md"));
+  return {
+    kernels: await readKernels(),
+    since: await json("gen/since.json"),
+    notes: await json("gen/notes.json"),
+    operations: await json("gen/operations.json"),
+    messages: await json("gen/messages.json"),
+    preps: await readPreps(),
+    readme: (await readme.exists()) ? await readme.text() : null,
+  };
+}
