@@ -23,5 +23,11 @@ export const MSGHDR_SIZE = 56;
 export const SOCKLEN_SIZE = 4;
 /** Bytes of struct statx. */
 export const STATX_SIZE = 256;
+/** Bytes of siginfo_t. */
+export const SIGINFO_SIZE = 128;
+/** Bytes of a futex: the only size that the kernel has so far. */
+export const FUTEX_SIZE = 4;
+/** Bytes of struct futex_waitv. */
+export const FUTEX_WAITV_SIZE = 24;
 /** Bytes of struct epoll_event, which is packed on x86-64 only. */
 export const EPOLL_EVENT_SIZE: number = process.arch === "x64" ? 12 : 16;

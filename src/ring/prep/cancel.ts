@@ -49,7 +49,7 @@ export function prepCancelFd(sqe: Slot, fd: number, flags: number = 0): void {
  * them. `res` is 0 or with ALL the number found, -ENOENT where there is none, -EALREADY where one could not be stopped.
  *
  * @kernel 6.6
- * @man io_uring_prep_cancel(3)
+ * @man io_uring_enter(2)
  */
 export function prepCancelOp(sqe: Slot, opcode: number, flags: number = 0): void {
   checkU8("opcode", opcode);

@@ -1,8 +1,7 @@
-/** Nothing at all, and anything at all. */
+/** Doing nothing: to measure, to wake, to try what a ring does with a result. */
 import { IORING_OP_NOP, IORING_OP_NOP128 } from "../../abi/constants.gen.ts";
-import { addressOf, type Memory } from "../../memory.ts";
-import { checkFd, checkLength32, checkOffset, checkU16, checkU32, checkU64, checkU8 } from "./check.ts";
-import { type FileOffset, type Slot, SQE_ADDR, SQE_BUF_INDEX } from "./slot.ts";
+import { checkFd, checkU16, checkU32, checkU64 } from "./check.ts";
+import { type Slot, SQE_ADDR, SQE_BUF_INDEX } from "./slot.ts";
 
 /**
  * Does nothing and completes. `res` is 0.
@@ -17,10 +16,12 @@ export function prepNop(sqe: Slot): void {
 /**
  * Does nothing in an entry of 128 bytes, on a ring of such entries or of both sizes. `res` is 0.
  *
+ * @throws Error `ERR_URING_STATE` where the entry has 64 bytes.
  * @kernel 6.19
  * @man io_uring_prep_nop128(3)
  */
 export function prepNop128(sqe: Slot): void {
+  sqe.needWide();
   sqe.write(IORING_OP_NOP128, -1, 0, 0, 0, 0);
 }
 
@@ -50,19 +51,4 @@ export function prepNopFlags(
   sqe.write(IORING_OP_NOP, fd, extra1, 0, result, flags);
   sqe.write64(SQE_ADDR, extra2);
   sqe.set(SQE_BUF_INDEX, bufIndex);
-}
-
-/**
- * Any operation by its number: for one that this library has no function for. Every other field is 0. What the memory
- * at `addr` must survive, and what `res` means, is the operation's affair.
- *
- * @kernel 5.1
- * @man io_uring_prep_rw(3)
- */
-export function prepRw(sqe: Slot, op: number, fd: number, addr: Memory, len: number, offset: FileOffset): void {
-  checkU8("opcode", op);
-  checkFd(fd);
-  checkLength32("length", len);
-  checkOffset(offset);
-  sqe.write(op, fd, offset, addressOf(addr), len, 0);
 }

@@ -17,7 +17,7 @@
  * | 14, 15 | 56-63 | __pad2, attr_type_mask |
  */
 import { addressOf, Mapping, type Path } from "../../memory.ts";
-import { rangeError } from "../../errors.ts";
+import { rangeError, stateError } from "../../errors.ts";
 
 /** A position in a file, in bytes: whole, from 0; -1 stands for the file's own position. Past 2^53 as a bigint. */
 export type FileOffset = number | bigint;
@@ -56,6 +56,8 @@ export class Slot {
   at = 0;
   /** How many words an entry has: 16, or 32 on a ring of 128-byte entries. */
   readonly stride: number;
+  /** Whether the entry being written has 128 bytes: always or never, except on a ring of both sizes. */
+  wide: boolean;
   readonly #slots: number;
   #strings: Mapping | undefined;
   #text: Buffer | undefined;
@@ -64,6 +66,7 @@ export class Slot {
   constructor(words: Int32Array, stride: number) {
     this.words = words;
     this.stride = stride;
+    this.wide = stride === 32;
     this.#slots = words.length / stride;
   }
 
@@ -119,14 +122,28 @@ export class Slot {
   }
 
   /**
+   * Refuses an entry of 64 bytes to an operation that takes 128.
+   *
+   * @throws Error `ERR_URING_STATE`.
+   */
+  needWide(): void {
+    if (this.wide) return;
+    throw stateError(
+      "ERR_URING_STATE",
+      "Cannot prepare an operation of 128 bytes: this entry has 64; make the ring with sqe128 or sqeMixed",
+    );
+  }
+
+  /**
    * The address of a path: the caller's bytes, or a copy of the string in memory that belongs to this slot. The kernel
    * copies paths while it takes the entry, so the copy lasts for as long as it is needed.
    *
    * @param which 0 for an operation's first path, 1 for its second.
-   * @throws RangeError `ERR_URING_ARG_VALUE` for a string with a NUL in it or of more than 4095 bytes.
+   * @throws RangeError `ERR_URING_ARG_VALUE` for a string with a NUL in it or of more than 4095 bytes, or bytes without
+   * a NUL.
    */
   path(path: Path, which: 0 | 1 = 0): number {
-    if (typeof path !== "string") return addressOf(path);
+    if (typeof path !== "string") return addressOfTerminated(path);
     if (path.includes("\0")) throw rangeError("ERR_URING_ARG_VALUE", "Cannot use a path with a NUL in it");
     const length = Buffer.byteLength(path);
     if (length >= PATH_BYTES) {
@@ -146,4 +163,21 @@ export class Slot {
     this.#strings = undefined;
     this.#text = undefined;
   }
+}
+
+/** The kernel reads up to a NUL: in bytes without one it would read on, into whatever lies behind them. */
+function addressOfTerminated(path: Exclude<Path, string>): number {
+  const address = addressOf(path);
+  const bytes =
+    path instanceof Uint8Array
+      ? path
+      : ArrayBuffer.isView(path)
+        ? new Uint8Array(path.buffer, path.byteOffset, path.byteLength)
+        : path instanceof ArrayBuffer || path instanceof SharedArrayBuffer
+          ? new Uint8Array(path)
+          : undefined;
+  if (bytes !== undefined && !bytes.includes(0)) {
+    throw rangeError("ERR_URING_ARG_VALUE", "Cannot use bytes as a path without a NUL at their end");
+  }
+  return address;
 }

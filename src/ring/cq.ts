@@ -1,0 +1,139 @@
+/** The completion queue: a tail that the kernel moves, a head that we move. */
+import { IORING_CQ_EVENTFD_DISABLED, IORING_CQE_F_32, IORING_CQE_F_SKIP } from "../abi/constants.gen.ts";
+import { Cqe } from "./cqe.ts";
+
+/** @internal Where the kernel keeps the queue's words, as indices into the ring's mapping. */
+export interface CqLayout {
+  head: number;
+  tail: number;
+  overflow: number;
+  flags: number;
+  /** The first entry. */
+  cqes: number;
+}
+
+/** What an entry of the queue can be: always 16 bytes, always 32, or either (IORING_SETUP_CQE_MIXED). */
+export type CqeSizes = "16" | "32" | "mixed";
+
+/**
+ * x86 keeps stores in order after earlier loads, so a plain store is a release there. arm64 does not promise it.
+ */
+const storesAreReleases = process.arch === "x64";
+
+/** @internal */
+export class CompletionQueue {
+  /** The one view of the entry being read. */
+  readonly cqe: Cqe;
+  readonly entries: number;
+  /** The first entry not yet seen, counted without end, as a signed 32-bit number. */
+  head = 0;
+  /** The kernel's tail as last seen. */
+  tail = 0;
+  /** How many of the queue's slots the entry under the view takes; 0 when nothing is under it. */
+  #held = 0;
+  #published = 0;
+  readonly #mask: number;
+  readonly #shift: number;
+  readonly #mixed: boolean;
+  readonly #ring: Int32Array;
+  readonly #layout: CqLayout;
+
+  constructor(entries: number, sizes: CqeSizes, ring: Int32Array, layout: CqLayout) {
+    this.entries = entries;
+    this.#mask = entries - 1;
+    this.#shift = sizes === "32" ? 3 : 2;
+    this.#mixed = sizes === "mixed";
+    this.#ring = ring;
+    this.#layout = layout;
+    this.cqe = new Cqe(ring);
+  }
+
+  /** A view of the caller's own. */
+  newCqe(): Cqe {
+    return new Cqe(this.#ring);
+  }
+
+  /** Sees what the kernel has posted; whether there is anything. */
+  load(): boolean {
+    // Ordering: an acquire load: the entries below this tail are read after it. Once a batch.
+    this.tail = Atomics.load(this.#ring, this.#layout.tail);
+    return this.head !== this.tail;
+  }
+
+  /** The first unseen entry among those loaded, under the view; null when there is none. */
+  peek(): Cqe | null {
+    if (this.#mixed) return this.#peekMixed();
+    if (this.head === this.tail) return null;
+    this.cqe.at = this.#layout.cqes + ((this.head & this.#mask) << this.#shift);
+    this.#held = 1;
+    return this.cqe;
+  }
+
+  /** Steps over gap fillers, which carry nothing, and measures the entry: 32 bytes take two slots. */
+  #peekMixed(): Cqe | null {
+    while (this.head !== this.tail) {
+      const at = this.#layout.cqes + ((this.head & this.#mask) << 2);
+      const flags = this.#ring[at + 3] as number;
+      if ((flags & IORING_CQE_F_SKIP) === 0) {
+        this.cqe.at = at;
+        this.#held = (flags & IORING_CQE_F_32) === 0 ? 1 : 2;
+        return this.cqe;
+      }
+      this.head = (this.head + 1) | 0;
+    }
+    return null;
+  }
+
+  /** Marks the entry under the view as seen, if there is one. The kernel learns it at the next {@link publish}. */
+  seen(): void {
+    this.head = (this.head + this.#held) | 0;
+    this.#held = 0;
+  }
+
+  /** Puts `view` on the next loaded entry and steps past it; false when there is none. */
+  take(view: Cqe): boolean {
+    const cqe = this.peek();
+    if (cqe === null) return false;
+    view.at = cqe.at;
+    this.seen();
+    return true;
+  }
+
+  /** Gives the seen slots back to the kernel. */
+  publish(): void {
+    if (this.#published === this.head) return;
+    this.#published = this.head;
+    // Ordering: a release store: every read of an entry comes before the store that lets the kernel reuse it.
+    if (storesAreReleases) this.#ring[this.#layout.head] = this.head;
+    else Atomics.store(this.#ring, this.#layout.head, this.head);
+  }
+
+  /** Completions loaded and not seen, in slots: on a ring of mixed sizes an upper bound of their number. */
+  get ready(): number {
+    return (this.tail - this.head) | 0;
+  }
+
+  /** Completions that the kernel had to throw away, ever: 0 on every kernel that can keep them (IORING_FEAT_NODROP). */
+  get dropped(): number {
+    return (this.#ring[this.#layout.overflow] as number) >>> 0;
+  }
+
+  /** Whether completions signal the registered eventfd. */
+  get eventfdEnabled(): boolean {
+    // Ordering: the kernel reads this word from other threads; kept out of the reach of reordering.
+    return (Atomics.load(this.#ring, this.#layout.flags) & IORING_CQ_EVENTFD_DISABLED) === 0;
+  }
+
+  set eventfdEnabled(enabled: boolean) {
+    // Ordering: a full barrier, so that a look at the tail after enabling cannot come before the kernel sees the flag.
+    if (enabled) Atomics.and(this.#ring, this.#layout.flags, ~IORING_CQ_EVENTFD_DISABLED);
+    // Ordering: as above.
+    else Atomics.or(this.#ring, this.#layout.flags, IORING_CQ_EVENTFD_DISABLED);
+  }
+
+  /** Nothing is ready from here on. */
+  close(): void {
+    this.head = this.tail = this.#published = 0;
+    this.#held = 0;
+  }
+}

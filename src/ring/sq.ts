@@ -1,0 +1,135 @@
+/** The submission queue: entries that we fill, a tail that we move, a head that the kernel moves. */
+import { IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from "../abi/constants.gen.ts";
+import { Sqe } from "./sqe.ts";
+
+/** @internal Where the kernel keeps the queue's words, as indices into the ring's mapping. */
+export interface SqLayout {
+  head: number;
+  tail: number;
+  flags: number;
+  dropped: number;
+}
+
+/** @internal */
+export class SubmissionQueue {
+  /** The one view of the entry being built. */
+  readonly sqe: Sqe;
+  /** How many entries there are; 0 once closed, which sends every claim to the slow path and its error. */
+  entries: number;
+  /** The next entry to be filled, counted without end, as a signed 32-bit number. */
+  tail = 0;
+  /** The kernel's head as last seen. */
+  head = 0;
+  /** The tail that the kernel has been shown. */
+  published = 0;
+  readonly #mask: number;
+  readonly #shift: number;
+  readonly #ring: Int32Array;
+  readonly #layout: SqLayout;
+
+  constructor(entries: number, entryBytes: number, words: Int32Array, ring: Int32Array, layout: SqLayout) {
+    this.entries = entries;
+    this.#mask = entries - 1;
+    this.#shift = entryBytes === 128 ? 5 : 4;
+    this.#ring = ring;
+    this.#layout = layout;
+    this.sqe = new Sqe(words, entryBytes / 4, () => this.retract());
+  }
+
+  /** Whether no entry is free as far as we know. Closed queues are full. */
+  get full(): boolean {
+    return ((this.tail - this.head) | 0) >= this.entries;
+  }
+
+  /** Points the view at the next free entry, which {@link commit} then queues. */
+  claim(): Sqe {
+    const sqe = this.sqe;
+    sqe.at = (this.tail & this.#mask) << this.#shift;
+    return sqe;
+  }
+
+  /** Queues the entry that was claimed. The kernel sees it at the next {@link publish}. */
+  commit(): Sqe {
+    this.tail = (this.tail + 1) | 0;
+    return this.sqe;
+  }
+
+  /** Takes the entry under the view back, if it is the last one queued and the kernel has not been shown it. */
+  retract(): void {
+    if (this.tail === this.published) return;
+    const last = (this.tail - 1) | 0;
+    if ((last & this.#mask) << this.#shift === this.sqe.at) this.tail = last;
+  }
+
+  /** Shows the kernel every queued entry; how many it has not taken yet. */
+  publish(): number {
+    if (this.published !== this.tail) {
+      this.published = this.tail;
+      // Ordering: a plain store is enough. The kernel reads this tail inside io_uring_enter, on this thread, after it.
+      this.#ring[this.#layout.tail] = this.tail;
+    }
+    return (this.tail - this.head) | 0;
+  }
+
+  /** The same for a kernel thread that polls the queue (SQPOLL) and reads the tail whenever it likes. */
+  publishToThread(): void {
+    this.published = this.tail;
+    // Ordering: a release store, because the entries must be visible before the tail that covers them. It is a full
+    // barrier as well, which the look at IORING_SQ_NEED_WAKEUP after it needs: with less, that load could be done
+    // before the store is visible, while the thread, about to sleep, sets the flag and sees the old tail. Both would
+    // then wait for the other.
+    Atomics.store(this.#ring, this.#layout.tail, this.tail);
+  }
+
+  /** Sees how far the kernel has come. */
+  refresh(): void {
+    // Ordering: a plain load is enough without SQPOLL: the kernel moves the head inside io_uring_enter only.
+    this.head = this.#ring[this.#layout.head] as number;
+  }
+
+  /** The same where a kernel thread moves the head. */
+  refreshFromThread(): void {
+    // Ordering: an acquire load: an entry may be written again only after the kernel's last read of it.
+    this.head = Atomics.load(this.#ring, this.#layout.head);
+  }
+
+  /** IORING_SQ_* as the kernel has them now. */
+  get flags(): number {
+    // Ordering: the kernel sets these from other threads; a plain load could be hoisted out of a caller's loop.
+    return Atomics.load(this.#ring, this.#layout.flags);
+  }
+
+  /** How many entries the kernel skipped for an index out of range. */
+  get dropped(): number {
+    return (this.#ring[this.#layout.dropped] as number) >>> 0;
+  }
+
+  /** Entries queued and not yet taken by the kernel. */
+  get ready(): number {
+    return (this.tail - this.head) | 0;
+  }
+
+  /** Whether the kernel was ever shown an entry: wrong only once in 2^32 entries, right at a multiple of that. */
+  get everSubmitted(): boolean {
+    return this.published !== 0;
+  }
+
+  /** Forgets every entry that the kernel has not been shown. */
+  discard(): void {
+    this.tail = this.published;
+  }
+
+  /** Whether the last queued entry waits for a successor in its chain. */
+  get chained(): boolean {
+    if (this.tail === this.published) return false;
+    const last = (((this.tail - 1) | 0) & this.#mask) << this.#shift;
+    return ((this.sqe.words[last] as number) & ((IOSQE_IO_LINK | IOSQE_IO_HARDLINK) << 8)) !== 0;
+  }
+
+  /** From here on every claim takes the slow path. */
+  close(): void {
+    this.sqe.release();
+    this.entries = 0;
+    this.tail = this.head = this.published = 0;
+  }
+}
