@@ -1,0 +1,100 @@
+/**
+ * The shim on arm64: a whole machine in QEMU with a Linux of its own, so that io_uring is real there as well (QEMU's
+ * other way, translating single programs, knows no io_uring and answers ENOSYS). Its only disk is what the tests need:
+ * Bun, the libraries that it is linked to, the project.
+ *
+ * On arm64 itself there is nothing to do: the other tests of this folder are the proof.
+ */
+import { describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const project = resolve(import.meta.dir, "../..");
+const machine = String(Bun.spawnSync([join(import.meta.dir, "arm64.sh"), "--where"]).stdout).trim();
+const emulator = Bun.which("qemu-system-aarch64");
+const missing = process.arch === "arm64" || emulator === null || !existsSync(join(machine, "kernel"));
+
+/** Sees the tests through: each prints its output, then a line of its own with its exit status. */
+const init = `#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t devtmpfs dev /dev
+export HOME=/tmp PATH=/bin
+cd /project
+report() {
+  name=$1
+  shift
+  "$@" 2>&1
+  echo "@@ $name $?"
+}
+report shim bun test test/syscall/shim.test.ts test/syscall/cc.test.ts
+report shim-libc bun --no-ffi-cc test test/syscall/shim.test.ts test/syscall/cc.test.ts
+report nop bun test/syscall/nop.ts
+report nop-libc bun --no-ffi-cc test/syscall/nop.ts
+/bin/busybox poweroff -f
+`;
+
+const S_IFDIR = 0o040755;
+const S_IFREG = 0o100755;
+
+/** One file in the "newc" format that the kernel unpacks at boot: six characters, thirteen numbers, name, content. */
+function* entry(name: string, mode: number, content: Uint8Array = new Uint8Array()): Generator<Uint8Array> {
+  const header = [0, mode, 0, 0, 1, 0, content.length, 0, 0, 0, 0, name.length + 1, 0];
+  const text = `070701${header.map((n) => n.toString(16).padStart(8, "0")).join("")}${name}\0`;
+  yield Buffer.from(text.padEnd(Math.ceil(text.length / 4) * 4, "\0"));
+  yield content;
+  yield new Uint8Array((4 - (content.length % 4)) % 4);
+}
+
+function* tree(name: string, path: string): Generator<Uint8Array> {
+  if (!statSync(path).isDirectory()) return yield* entry(name, S_IFREG, readFileSync(path));
+  yield* entry(name, S_IFDIR);
+  for (const child of readdirSync(path)) yield* tree(`${name}/${child}`, join(path, child));
+}
+
+function* disk(): Generator<Uint8Array> {
+  for (const directory of ["bin", "lib", "proc", "dev", "tmp", "project", "project/test"]) {
+    yield* entry(directory, S_IFDIR);
+  }
+  yield* entry("init", S_IFREG, Buffer.from(init));
+  for (const program of ["bun", "busybox"])
+    yield* entry(`bin/${program}`, S_IFREG, readFileSync(join(machine, program)));
+  for (const library of readdirSync(join(machine, "lib"))) {
+    yield* entry(`lib/${library}`, S_IFREG, readFileSync(join(machine, "lib", library)));
+  }
+  for (const part of ["package.json", "tsconfig.json", "bunfig.toml", "src", "syscall", "test/syscall"]) {
+    yield* tree(`project/${part}`, join(project, part));
+  }
+  yield* entry("TRAILER!!!", 0);
+}
+
+async function boot(): Promise<string> {
+  const scratch = mkdtempSync(join(tmpdir(), "uring-arm64-"));
+  const image = join(scratch, "disk");
+  const writer = Bun.file(image).writer();
+  for (const piece of disk()) writer.write(piece);
+  await writer.end();
+  const own = ["-machine", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1500", "-nic", "none"];
+  const screen = ["-nographic", "-no-reboot", "-append", "console=ttyAMA0 quiet panic=-1"];
+  const files = ["-kernel", join(machine, "kernel"), "-initrd", image];
+  const child = Bun.spawn([emulator ?? "", ...own, ...screen, ...files], { stdin: "ignore", timeout: 150_000 });
+  const output = await child.stdout.text();
+  rmSync(scratch, { recursive: true });
+  return Bun.stripANSI(output).replaceAll("\r", "");
+}
+
+const reason = "needs qemu-system-aarch64, what test/syscall/arm64.sh fetches, and another processor than arm64";
+
+describe.skipIf(missing)(`on arm64 (${reason})`, () => {
+  test("the shim compiles, both ways pass its tests, and a NOP comes back from a real ring", async () => {
+    const output = await boot();
+    const done = [...output.matchAll(/^@@ (\S+) (\d+)$/gm)].map(([, name, status]) => `${name} ${status}`);
+    if (done.length < 4 || !done.every((line) => line.endsWith(" 0"))) console.error(output);
+    expect(done).toEqual(["shim 0", "shim-libc 0", "nop 0", "nop-libc 0"]);
+    const reports = [...output.matchAll(/^\{.*\}$/gm)].map(([line]) => JSON.parse(line) as unknown);
+    expect(reports).toEqual([
+      expect.objectContaining({ arch: "arm64", backend: "tinycc", userData: 77 }),
+      expect.objectContaining({ arch: "arm64", backend: "libc", userData: 77 }),
+    ]);
+  }, 180_000);
+});
