@@ -1,27 +1,12 @@
 /**
- * An entry of any operation, and what some entries take beyond their prep function's arguments. The latter change the entry that a prep function has
- * just written, and check their arguments before they touch it.
+ * What some entries take beyond their prep function's arguments. These change the entry that a prep function has just
+ * written, and check their arguments before they touch it.
  */
 import { IORING_RW_ATTR_FLAG_PI } from "../../abi/constants.gen.ts";
 import { IO_URING_ATTR_PI_SIZE } from "../../abi/layout.gen.ts";
 import { addressOf, lengthOf, type Memory } from "../../memory.ts";
-import { addressOfStruct, checkFd, checkLength32, checkOffset, checkU16, checkU8 } from "./check.ts";
-import { type FileOffset, type Slot, SQE_ADDR3, SQE_FILE_INDEX, SQE_OFF, SQE_PAD2 } from "./slot.ts";
-
-/**
- * Any operation by its number: for one that this library has no function for. Every other field is 0. What the memory
- * at `addr` must survive, and what `res` means, is the operation's affair.
- *
- * @kernel 5.1
- * @man io_uring_prep_rw(3)
- */
-export function rw(sqe: Slot, op: number, fd: number, addr: Memory, len: number, offset: FileOffset): void {
-  checkU8("opcode", op);
-  checkFd(fd);
-  checkLength32("length", len);
-  checkOffset(offset);
-  sqe.write(op, fd, offset, addressOf(addr), len, 0);
-}
+import { addressOfStruct, checkU16, checkU8 } from "./check.ts";
+import { type Slot, SQE_ADDR3, SQE_FILE_INDEX, SQE_OFF, SQE_PAD2 } from "./slot.ts";
 
 /**
  * Gives a send its destination, for sockets that are not connected. `destAddr`, a struct sockaddr, must live until

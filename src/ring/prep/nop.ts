@@ -1,7 +1,8 @@
-/** Doing nothing: to measure, to wake, to try what a ring does with a result. */
+/** Nothing at all, and anything at all. */
 import { IORING_OP_NOP, IORING_OP_NOP128 } from "../../abi/constants.gen.ts";
-import { checkFd, checkU16, checkU32, checkU64 } from "./check.ts";
-import { type Slot, SQE_ADDR, SQE_BUF_INDEX } from "./slot.ts";
+import { addressOf, type Memory } from "../../memory.ts";
+import { checkFd, checkLength32, checkOffset, checkU16, checkU32, checkU64, checkU8 } from "./check.ts";
+import { type FileOffset, type Slot, SQE_ADDR, SQE_BUF_INDEX } from "./slot.ts";
 
 /**
  * Does nothing and completes. `res` is 0.
@@ -51,4 +52,19 @@ export function prepNopFlags(
   sqe.write(IORING_OP_NOP, fd, extra1, 0, result, flags);
   sqe.write64(SQE_ADDR, extra2);
   sqe.set(SQE_BUF_INDEX, bufIndex);
+}
+
+/**
+ * Any operation by its number: for one that this library has no function for. Every other field is 0. What the memory
+ * at `addr` must survive, and what `res` means, is the operation's affair.
+ *
+ * @kernel 5.1
+ * @man io_uring_prep_rw(3)
+ */
+export function prepRw(sqe: Slot, op: number, fd: number, addr: Memory, len: number, offset: FileOffset): void {
+  checkU8("opcode", op);
+  checkFd(fd);
+  checkLength32("length", len);
+  checkOffset(offset);
+  sqe.write(op, fd, offset, addressOf(addr), len, 0);
 }
