@@ -104,7 +104,7 @@ function compile(): Syscalls | Error {
     });
     libraries.push(library);
     // Bun: cc's own bindings do not convert 32-bit arguments that the engine holds as doubles, and are five times
-    // slower; linkSymbols does both right. test/syscall/shim.test.ts says when cc can be called directly.
+    // slower; linkSymbols does both right. test/syscall/bun.test.ts says when cc can be called directly.
     const definitions: Record<string, unknown> = {};
     calls.forEach(([name, , , args, returns], index) => {
       definitions[name] = { ptr: library.symbols.shim_address(index), args, returns };

@@ -27,8 +27,8 @@ report() {
   "$@" 2>&1
   echo "@@ $name $?"
 }
-report shim bun test test/syscall/shim.test.ts test/syscall/cc.test.ts
-report shim-libc bun --no-ffi-cc test test/syscall/shim.test.ts test/syscall/cc.test.ts
+report shim bun test test/syscall/shim.test.ts test/syscall/bun.test.ts
+report shim-libc bun --no-ffi-cc test test/syscall/shim.test.ts test/syscall/bun.test.ts
 report nop bun test/syscall/nop.ts
 report nop-libc bun --no-ffi-cc test/syscall/nop.ts
 /bin/busybox poweroff -f

@@ -1,8 +1,9 @@
 /**
- * What the shim's binding works around in Bun itself. This file and the two doors are the only ones that import
- * bun:ffi; it does so because the binding in question is one that the doors do not use.
+ * What is worked around in Bun itself. When a test here fails, Bun has changed and the workaround named `// Bun:` may
+ * go. This file and the two doors are the only ones that import bun:ffi; it does so because it has to call what the
+ * doors avoid.
  */
-import { cc, linkSymbols } from "bun:ffi";
+import { cc, linkSymbols, ptr } from "bun:ffi";
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,8 +23,8 @@ function echoes(): { direct: Echo; linked: Echo } | Error {
       flags: "-nostdlib",
       symbols: { echo: { args: ["u32"], returns: "u32" }, address: { args: [], returns: "ptr" } },
     });
-    const ptr = library.symbols.address() as NonNullable<ReturnType<typeof library.symbols.address>>;
-    const linked = linkSymbols({ echo: { ptr, args: ["u32"], returns: "u32" } });
+    const address = library.symbols.address() as NonNullable<ReturnType<typeof library.symbols.address>>;
+    const linked = linkSymbols({ echo: { ptr: address, args: ["u32"], returns: "u32" } });
     kept.push(library, linked);
     return { direct: library.symbols.echo as Echo, linked: linked.symbols.echo as Echo };
   } catch (error) {
@@ -44,7 +45,7 @@ test("syscalls() runs on TinyCC exactly where cc() can compile", () => {
   if (made instanceof Error) expect(made.message).toContain("C compiler is disabled");
 });
 
-// Bun: when this fails, cc() has learnt to convert, and shim.ts may call what cc() binds if that is as fast by then.
+// When this fails, shim.ts may call what cc() binds, if that is as fast as linkSymbols() by then.
 withCompiler("cc() still hands a 32-bit argument that is held as a double on wrongly (needs TinyCC)", () => {
   if (made instanceof Error) throw made;
   expect(made.direct(7)).toBe(7);
@@ -62,4 +63,14 @@ withCompiler("linkSymbols() hands it on rightly, however warm the call is (needs
     expect(linked(true as unknown as number)).toBe(1);
     for (let i = 0; i < 200_000; i++) linked(i & 7);
   }
+});
+
+// When this fails, addressOf() in src/memory.ts need not touch a view's buffer before it takes the address.
+test("ptr() still gives an address that a small typed array leaves when its buffer is touched", () => {
+  const view = new Uint8Array(64);
+  // Lifetime: nothing is read or written through these addresses.
+  const before = ptr(view);
+  expect(view.buffer.byteLength).toBe(64);
+  // Lifetime: as above.
+  expect(ptr(view)).not.toBe(before);
 });
