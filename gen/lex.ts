@@ -24,13 +24,13 @@ const NAME = /[A-Za-z_]\w*/y;
 const NUMBER = /\.?\d(?:[eEpP][+-]|[\w.])*/y;
 const QUOTED = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y;
 
-/** Removes comments (each becomes a space; its line breaks and continuations stay, so that line numbers hold). */
+/** Removes comments. Each becomes a space; its line breaks become continuations, since a comment ends no directive. */
 function stripComments(source: string, file: string): string {
   const pattern = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\/\/[^\n]*|\/\*[\s\S]*?\*\/|\/\*/g;
   return source.replace(pattern, (match: string, offset: number) => {
     if (match === "/*") throw new Error(`${file}:${lineAt(source, offset)}: comment never ends`);
     if (!match.startsWith("/")) return match;
-    return ` ${match.replace(/[^\n\u0001]/g, "")}`;
+    return ` ${match.replaceAll("\n", "\u0001").replace(/[^\u0001]/g, "")}`;
   });
 }
 

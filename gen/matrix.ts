@@ -8,6 +8,9 @@ import type { Since } from "./since.ts";
 /** The topics of the matrix, by key, in order. */
 const TOPICS: readonly string[] = ["op", "setup", "enter", "sqe", "cqe", "feature", "register"];
 
+/** The topics that the README's table names one by one. */
+const NEWS: readonly string[] = ["op", "setup", "register"];
+
 /** Markers that only end an enum: no feature of any kernel. */
 const MARKER = /_LAST$/;
 
@@ -54,7 +57,7 @@ function topic(key: string, kernels: readonly Facts[], newest: Facts, since: Rea
     ...rows.map(([name, value]) => {
       const first = since.get(name);
       if (!first) throw new Error(`${name} has no first kernel`);
-      const stated = first.source.startsWith("headers:") ? first.kernel : `_${first.kernel}_`;
+      const stated = first.exact ? first.kernel : `_${first.kernel}_`;
       const cells = kernels.map((k, i) => cell(k.kernel, sets[i]?.has(name) ?? false, first.kernel));
       return `| \`${name}\` | ${spell(value, group.bits)} | ${stated} | ${cells.join(" | ")} |`;
     }),
@@ -75,23 +78,29 @@ function count(facts: Facts, key: string): number {
   return [...constantsOf(facts).keys()].filter((name) => groupOf(name)?.key === key && !MARKER.test(name)).length;
 }
 
+/** What a kernel brings over the one before it: opcodes, flags and registrations by name, the rest by number. */
+function news(facts: Facts, before: Facts): string {
+  const known = constantsOf(before);
+  const fresh = [...constantsOf(facts).keys()].filter((name) => !known.has(name) && !MARKER.test(name));
+  const named = NEWS.flatMap((key) => fresh.filter((name) => groupOf(name)?.key === key));
+  const rest = fresh.length - named.length;
+  const words = named.map((name) => name.replace(/^IORING_(OP_)?/, ""));
+  if (rest > 0) words.push(`${rest} other constant${rest === 1 ? "" : "s"}`);
+  return words.join(", ");
+}
+
 /** The README's table: one row per kernel. */
 export function kernelTable(kernels: readonly Facts[]): string {
   const rows = kernels.map((facts, i) => {
     const before = kernels[i - 1];
-    const known = before ? constantsOf(before) : new Map<string, bigint>();
-    const fresh = [...constantsOf(facts).keys()].filter((name) => !known.has(name) && !MARKER.test(name));
-    const brief = (key: string, prefix: string): string[] =>
-      fresh.filter((name) => groupOf(name)?.key === key).map((name) => name.slice(prefix.length));
-    const news = [...brief("op", "IORING_OP_"), ...brief("setup", "IORING_")];
-    const told = before ? news.join(", ") : "";
+    const told = before ? news(facts, before) : "";
     // USE_REGISTERED_RING is a flag among the register opcodes.
     const registers =
       count(facts, "register") - (constantsOf(facts).has("IORING_REGISTER_USE_REGISTERED_RING") ? 1 : 0);
     return `| ${facts.kernel} | ${count(facts, "op")} | ${registers} | ${count(facts, "setup")} | ${told} |`;
   });
   return [
-    "| kernel | operations | registrations | setup flags | new operations and setup flags |",
+    "| kernel | operations | registrations | setup flags | new since the row above |",
     "| --- | --: | --: | --: | --- |",
     ...rows,
   ].join("\n");

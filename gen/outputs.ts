@@ -2,11 +2,12 @@
 import { emitBuilders } from "./builders.ts";
 import { emitConstants } from "./constants.ts";
 import { emitErrno } from "./errno.ts";
-import { compareKernels } from "./facts.ts";
+import { compareKernels, constantsOf } from "./facts.ts";
 import type { Facts } from "./facts.ts";
+import { groupOf } from "./groups.ts";
 import { emitLayouts } from "./layouts.ts";
 import { emitMatrix, fillReadme, kernelTable } from "./matrix.ts";
-import { emitOperations, operationFaults, operationsOf } from "./operations.ts";
+import { emitOperations, opcodesOf, operationFaults, operationsOf } from "./operations.ts";
 import { format, provenance } from "./output.ts";
 import type { Output } from "./output.ts";
 import { PREP_FOLDER, ROOT } from "./project.ts";
@@ -25,7 +26,11 @@ export async function makeOutputs(inputs: Inputs): Promise<Output[]> {
   if (!newest) throw new Error("gen/facts holds no kernel: give one with --header, --suite or --version");
   const signatures = readSignatures(inputs.preps);
   const { since, faults } = firstKernels(inputs.kernels, inputs.since);
-  faults.push(...operationFaults(newest, inputs.operations), ...prepFaults(signatures, since), ...noteFaults(inputs));
+  faults.push(
+    ...operationFaults(newest, inputs.operations),
+    ...prepFaults(signatures, since, newest),
+    ...noteFaults(inputs, newest),
+  );
   if (faults.length > 0) throw new Error(faults.join("\n"));
   const operations = operationsOf(newest, since, inputs.operations, signatures);
   const descriptions = Object.fromEntries(operations.map((o) => [o.name, o.description]));
@@ -51,23 +56,30 @@ export function factsText(facts: Facts): Promise<string> {
 }
 
 /** A prep function cannot be older than its opcode. */
-function prepFaults(signatures: readonly Signature[], since: ReadonlyMap<string, Since>): string[] {
+function prepFaults(signatures: readonly Signature[], since: ReadonlyMap<string, Since>, newest: Facts): string[] {
+  const opcodes = new Set(opcodesOf(newest).map(([name]) => name));
   return signatures.flatMap((signature) =>
     signature.opcodes.flatMap((opcode) => {
       const first = since.get(opcode)?.kernel;
       const where = `${signature.file}: ${signature.name}`;
-      if (first === undefined) return [`${where}: the headers have no ${opcode}`];
-      if (compareKernels(signature.kernel, first) >= 0) return [];
+      if (!opcodes.has(opcode)) return [`${where}: the headers have no ${opcode}`];
+      if (first === undefined || compareKernels(signature.kernel, first) >= 0) return [];
       return [`${where}: says @kernel ${signature.kernel}, but ${opcode} is new in ${first}`];
     }),
   );
 }
 
-function noteFaults(inputs: Inputs): string[] {
-  const known = new Set(
-    inputs.kernels.flatMap((k) => Object.values(k.constants).flatMap((g) => Object.values(g).flatMap(Object.keys))),
-  );
-  return Object.keys(inputs.notes)
-    .filter((name) => !known.has(name))
-    .map((name) => `${name}: in gen/notes.json, in no header`);
+/** Every constant of the newest kernel has a sentence, and every sentence a constant. */
+function noteFaults(inputs: Inputs, newest: Facts): string[] {
+  const names = [...constantsOf(newest).keys()];
+  const operations = new Set(opcodesOf(newest).map(([name]) => name));
+  const missing = names.filter((name) => !operations.has(name) && inputs.notes[name] === undefined);
+  const known = new Set(inputs.kernels.flatMap((k) => [...constantsOf(k).keys()]));
+  const stray = Object.keys(inputs.notes).filter((name) => !known.has(name));
+  const homeless = names.filter((name) => !groupOf(name));
+  return [
+    ...homeless.map((name) => `${name}: no topic of gen/groups.ts takes it`),
+    ...missing.map((name) => `${name}: gen/notes.json has no sentence for it`),
+    ...stray.map((name) => `${name}: in gen/notes.json, in no header`),
+  ];
 }

@@ -37,6 +37,7 @@ export interface Signature {
 
 /** A function of a prep file, exported or not. */
 interface Declared {
+  readonly file: string;
   readonly name: string;
   readonly exported: boolean;
   readonly doc: string | null;
@@ -61,7 +62,7 @@ const CLOSE = new Set([")", "]", "}", ">"]);
  */
 export function readSignatures(sources: readonly PrepSource[]): Signature[] {
   const files = sources
-    .filter((source) => /^export (async )?(function|const) prep/m.test(source.text))
+    .filter((source) => /\bexport\s+(async\s+)?(function|const)\s+prep/.test(source.text))
     .map((source) => {
       const tokens = tokenizeTs(source.text, source.file);
       const functions = declarations(tokens, source.file);
@@ -111,7 +112,7 @@ function signatureOf(
   if (slot?.type !== "Slot") throw fail("does not take the slot first (`sqe: Slot`)");
   const late = parameters.findIndex((p, i) => !p.optional && parameters.slice(0, i).some((q) => q.optional));
   if (late >= 0) throw fail(`has a required parameter after an optional one: ${parameters[late]?.name}`);
-  const opcodes = [...opcodesOf(declared, file, all, new Set())];
+  const opcodes = [...opcodesOf(declared, all, new Set())];
   if (opcodes.length === 0 && !parameters.some((p) => p.name === "op")) {
     throw fail("names no IORING_OP_ constant, nor does anything that it calls, and takes no `op`");
   }
@@ -169,12 +170,7 @@ function spell(tokens: readonly TsToken[]): string {
   return text.trim();
 }
 
-function* opcodesOf(
-  declared: Declared,
-  file: string,
-  all: ReadonlyMap<string, Declared>,
-  seen: Set<Declared>,
-): Generator<string> {
+function* opcodesOf(declared: Declared, all: ReadonlyMap<string, Declared>, seen: Set<Declared>): Generator<string> {
   if (seen.has(declared)) return;
   seen.add(declared);
   const own = new Set(declared.body.filter((t) => /^IORING_OP_\w+$/.test(t.text)).map((t) => t.text));
@@ -183,8 +179,9 @@ function* opcodesOf(
   if (own.size > 0) return;
   const found = new Set<string>();
   for (const token of declared.body) {
-    const callee = token.kind === "name" ? (all.get(`${file}:${token.text}`) ?? all.get(token.text)) : undefined;
-    if (callee) for (const opcode of opcodesOf(callee, file, all, seen)) found.add(opcode);
+    const callee =
+      token.kind === "name" ? (all.get(`${declared.file}:${token.text}`) ?? all.get(token.text)) : undefined;
+    if (callee) for (const opcode of opcodesOf(callee, all, seen)) found.add(opcode);
   }
   yield* found;
 }
@@ -215,7 +212,7 @@ function declarations(tokens: readonly TsToken[], file: string): Declared[] {
     const result = tokens.slice(close + 2, brace);
     const doc = tokens[exported ? i - 1 : i]?.comment ?? null;
     const head = tokens.slice(open + 1, close);
-    found.push({ ...at, exported, doc, head, result, body: tokens.slice(brace + 1, end) });
+    found.push({ ...at, file, exported, doc, head, result, body: tokens.slice(brace + 1, end) });
     i = end;
   }
   return found;

@@ -12,6 +12,8 @@ export type SinceTable = Record<string, Record<string, string>>;
 export interface Since {
   readonly kernel: string;
   readonly source: string;
+  /** Whether the headers alone tell, being of two releases in a row. */
+  readonly exact: boolean;
 }
 
 /** What the headers alone say of a name: it appeared after `after` (null: before all of them) and at the latest in `by`. */
@@ -49,7 +51,7 @@ export function boundsOf(kernels: readonly Facts[]): Map<string, Bounds> {
 export function byName(table: SinceTable): Map<string, Since> {
   return new Map(
     Object.entries(table).flatMap(([kernel, names]) =>
-      Object.entries(names).map(([name, source]): [string, Since] => [name, { kernel, source }]),
+      Object.entries(names).map(([name, source]): [string, Since] => [name, { kernel, source, exact: false }]),
     ),
   );
 }
@@ -65,7 +67,7 @@ function agrees(since: Since, bounds: Bounds): boolean {
  * io_uring): having a name says nothing about when it was new.
  */
 function isBackport(kernel: string): boolean {
-  return ["5.10", "6.1", "6.12"].includes(kernel);
+  return ["5.10", "6.1", "6.12", "6.18"].includes(kernel);
 }
 
 /** First kernels of every name of the newest kernel, or the list of what is missing or contradicts itself. */
@@ -85,9 +87,12 @@ export function firstKernels(
     if (known && !agrees(known, range)) {
       faults.push(`${name}: gen/since.json says ${known.kernel}, the headers say ${spell(range)}`);
     }
-    if (range.exact)
-      since.set(name, { kernel: range.by, source: `headers: absent in ${range.after}, present in ${range.by}` });
-    else if (known) since.set(name, known);
+    // A long-term kernel may have had it carried back; then the headers tell too early a release.
+    const carriedBack = known !== undefined && compareKernels(known.kernel, range.by) > 0;
+    if (range.exact && !carriedBack) {
+      const source = `headers: absent in ${range.after}, present in ${range.by}`;
+      since.set(name, { kernel: range.by, source, exact: true });
+    } else if (known) since.set(name, known);
     else faults.push(`${name}: gen/since.json has no first kernel; the headers say ${spell(range)}`);
   }
   for (const name of stated.keys()) {

@@ -13,10 +13,11 @@ export interface TsToken {
   readonly end: number;
 }
 
+const STRING = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y;
 const PATTERNS: readonly [TsToken["kind"], RegExp][] = [
   ["name", /#?[A-Za-z_$][\w$]*/y],
   ["number", /\.?\d[\w.]*/y],
-  ["string", /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y],
+  ["string", STRING],
   ["punct", /=>|\.\.\.|\?\?=?|\?\.|\*\*=?|[=!]==?|&&=?|\|\|=?|<<=?|[-+*/%&|^]=|[{}()[\];,<>+\-*/%&|^!~?:=.@]/y],
 ];
 const COMMENT = /\/\/[^\n]*|\/\*[\s\S]*?\*\//y;
@@ -86,6 +87,7 @@ function template(source: string, at: number): string {
     else if (depth === 0 && char === "`") return source.slice(at, i + 1);
     else if (depth === 0 && source.startsWith("${", i)) (depth++, i++);
     else if (depth > 0 && char === "`") i += template(source, i).length - 1;
+    else if (depth > 0 && (char === '"' || char === "'")) i += (match(STRING, source, i)?.length ?? 1) - 1;
     else if (depth > 0 && char === "{") depth++;
     else if (depth > 0 && char === "}") depth--;
   }
