@@ -34,6 +34,7 @@ export class CompletionQueue {
   #published = 0;
   readonly #mask: number;
   readonly #shift: number;
+  readonly #first: number;
   readonly #mixed: boolean;
   readonly #ring: Int32Array;
   readonly #layout: CqLayout;
@@ -42,6 +43,7 @@ export class CompletionQueue {
     this.entries = entries;
     this.#mask = entries - 1;
     this.#shift = sizes === "32" ? 3 : 2;
+    this.#first = layout.cqes;
     this.#mixed = sizes === "mixed";
     this.#ring = ring;
     this.#layout = layout;
@@ -62,17 +64,25 @@ export class CompletionQueue {
 
   /** The first unseen entry among those loaded, under the view; null when there is none. */
   peek(): Cqe | null {
-    if (this.#mixed) return this.#peekMixed();
     if (this.head === this.tail) return null;
-    this.cqe.at = this.#layout.cqes + ((this.head & this.#mask) << this.#shift);
+    if (this.#mixed) return this.#peekMixed();
     this.#held = 1;
+    this.cqe.at = this.#first + ((this.head & this.#mask) << this.#shift);
     return this.cqe;
+  }
+
+  /** Marks the entry under the view as seen and goes to the next of those loaded; null, and all given back, at the end. */
+  next(): Cqe | null {
+    this.seen();
+    const cqe = this.peek();
+    if (cqe === null) this.publish();
+    return cqe;
   }
 
   /** Steps over gap fillers, which carry nothing, and measures the entry: 32 bytes take two slots. */
   #peekMixed(): Cqe | null {
     while (this.head !== this.tail) {
-      const at = this.#layout.cqes + ((this.head & this.#mask) << 2);
+      const at = this.#first + ((this.head & this.#mask) << 2);
       const flags = this.#ring[at + 3] as number;
       if ((flags & IORING_CQE_F_SKIP) === 0) {
         this.cqe.at = at;

@@ -2,43 +2,28 @@
  * The low road: one ring, synchronous, allocating nothing per operation. What is queued, submitted, waited for and
  * reaped happens here; what an entry says is written by the prep functions, what is registered in register.ts.
  */
-import { EAGAIN, EBUSY, EINTR, ETIME } from "../abi/errno.gen.ts";
 import {
-  IORING_ENTER_EXT_ARG,
-  IORING_ENTER_GETEVENTS,
-  IORING_ENTER_NO_IOWAIT,
-  IORING_ENTER_REGISTERED_RING,
-  IORING_ENTER_SQ_WAIT,
-  IORING_ENTER_SQ_WAKEUP,
-  IORING_FEAT_MIN_TIMEOUT,
-  IORING_FEAT_NO_IOWAIT,
   IORING_REGISTER_USE_REGISTERED_RING,
-  IORING_SETUP_DEFER_TASKRUN,
-  IORING_SETUP_IOPOLL,
   IORING_SETUP_REGISTERED_FD_ONLY,
-  IORING_SETUP_SQPOLL,
-  IORING_SETUP_TASKRUN_FLAG,
   IORING_SQ_CQ_OVERFLOW,
-  IORING_SQ_NEED_WAKEUP,
-  IORING_SQ_TASKRUN,
   IORING_UNREGISTER_RING_FDS,
 } from "../abi/constants.gen.ts";
-import { IO_URING_GETEVENTS_ARG_SIZE, IO_URING_RSRC_UPDATE_SIZE } from "../abi/layout.gen.ts";
-import { syscalls, type Syscalls } from "../../syscall/shim.ts";
-import { rangeError, stateError, UringError } from "../errors.ts";
-import { addressOf, forkedError, forkGuard, Mapping } from "../memory.ts";
-import { adviceOnEnter } from "./advice.ts";
+import { IO_URING_RSRC_UPDATE_SIZE } from "../abi/layout.gen.ts";
+import { syscalls } from "../../syscall/shim.ts";
+import { rangeError } from "../errors.ts";
+import { addressOf, forkGuard, Mapping } from "../memory.ts";
 import type { CompletionQueue } from "./cq.ts";
 import type { Cqe } from "./cqe.ts";
 import { drain } from "./drain.ts";
+import { Gate } from "./enter.ts";
+import type { RingOptions } from "./params.ts";
 import { checkCount } from "./prep/check.ts";
 import { Probe } from "./probe.ts";
-import type { RingOptions } from "./params.ts";
 import { Registrations } from "./register.ts";
 import { type RingSetup, setUpRing } from "./setup.ts";
 import type { SubmissionQueue } from "./sq.ts";
 import { checkCallback, type Sqe } from "./sqe.ts";
-import { WaitArgument, type WaitOptions } from "./wait.ts";
+import type { WaitOptions } from "./wait.ts";
 
 /** The ring's scratch page: struct io_uring_params at first, the argument of its waits later. */
 const SCRATCH_BYTES = 4096;
@@ -68,32 +53,14 @@ export interface RingResource {
 export class Ring extends Registrations {
   /** What the kernel gave: sizes, flags, features. */
   readonly setup: RingSetup;
-  /**
-   * Why the latest submit or wait stopped short, as a positive errno; 0 if it did not. EINTR: a signal arrived, whose
-   * handler runs once JavaScript returns to its loop. ETIME: the time was up. EAGAIN: the kernel is short of memory.
-   * EBUSY: completions have piled up and must be reaped first. After the last two everything not taken is still queued.
-   */
-  errno = 0;
-  /** How many io_uring_enter calls this ring has made. */
-  enters = 0;
-  /** How many times the kernel was found holding completions that the queue had no room for, and asked to post them. */
-  overflows = 0;
-  #fd: number;
-  #enterFd: number;
-  #enterFlags = 0;
-  readonly #waitFlags: number;
+  readonly #gate: Gate;
+  // The gate's queues, at hand for what runs once an entry.
   readonly #sq: SubmissionQueue;
   readonly #cq: CompletionQueue;
+  readonly #guard: Int32Array = forkGuard();
   readonly #mappings: readonly Mapping[];
   readonly #scratch: Mapping;
-  readonly #wait: WaitArgument;
-  readonly #system: Syscalls;
-  readonly #guard: Int32Array;
-  readonly #sqpoll: boolean;
-  readonly #iopoll: boolean;
   readonly #indexOnly: boolean;
-  /** Completions come only inside io_uring_enter, and no flag tells that some wait. */
-  readonly #entersToReap: boolean;
   readonly #resources = new Set<RingResource>();
   #probe: Probe | undefined;
 
@@ -107,41 +74,48 @@ export class Ring extends Registrations {
    */
   constructor(entries: number, options: RingOptions = {}) {
     super();
-    this.#system = syscalls();
-    this.#guard = forkGuard();
     this.#scratch = Mapping.anonymous(SCRATCH_BYTES);
     try {
       const parts = setUpRing(entries, options, this.#scratch);
       this.setup = parts.setup;
-      this.#fd = this.#enterFd = parts.fd;
+      this.#mappings = parts.mappings;
       this.#sq = parts.sq;
       this.#cq = parts.cq;
-      this.#mappings = parts.mappings;
+      this.#gate = new Gate(parts, options.iowait === true, this.#scratch);
     } catch (error) {
       this.#scratch.close();
       throw error;
     }
-    const { flags, features } = this.setup;
-    this.#sqpoll = (flags & IORING_SETUP_SQPOLL) !== 0;
-    this.#iopoll = (flags & IORING_SETUP_IOPOLL) !== 0;
-    const told = (flags & IORING_SETUP_TASKRUN_FLAG) !== 0;
-    this.#entersToReap = this.#iopoll || ((flags & IORING_SETUP_DEFER_TASKRUN) !== 0 && !told);
-    // Kernel: 6.15 can leave a waiting thread out of the count of those that wait for I/O.
-    const quiet = options.iowait !== true && (features & IORING_FEAT_NO_IOWAIT) !== 0;
-    this.#waitFlags = IORING_ENTER_GETEVENTS | (quiet ? IORING_ENTER_NO_IOWAIT : 0);
-    this.#indexOnly = (flags & IORING_SETUP_REGISTERED_FD_ONLY) !== 0;
-    if (this.#indexOnly) this.#enterFlags = IORING_ENTER_REGISTERED_RING;
-    this.#wait = new WaitArgument(this.#scratch);
+    this.#indexOnly = (this.setup.flags & IORING_SETUP_REGISTERED_FD_ONLY) !== 0;
   }
 
   /** The ring's descriptor, or its registered index on a ring made with `registeredFdOnly`; -1 once closed. */
   get fd(): number {
-    return this.#fd;
+    return this.#gate.fd;
   }
 
   /** Whether `close()` was called. */
   get closed(): boolean {
-    return this.#fd < 0;
+    return this.#gate.fd < 0;
+  }
+
+  /**
+   * Why the latest submit or wait stopped short, as a positive errno; 0 if it did not. EINTR: a signal arrived, whose
+   * handler runs once JavaScript returns to its loop. ETIME: the time was up. EAGAIN: the kernel is short of memory.
+   * EBUSY: completions have piled up and must be reaped first. After the last two everything not taken is still queued.
+   */
+  get errno(): number {
+    return this.#gate.errno;
+  }
+
+  /** How many io_uring_enter calls this ring has made. */
+  get enters(): number {
+    return this.#gate.enters;
+  }
+
+  /** How many times the kernel was found holding completions that the queue had no room for, and asked to post them. */
+  get overflows(): number {
+    return this.#gate.overflows;
   }
 
   // ---- Submission
@@ -160,8 +134,9 @@ export class Ring extends Registrations {
   }
 
   protected override claim(): Sqe {
-    if (this.#sq.full || this.#guard[0] !== 1) this.#makeRoom(1);
-    return this.#sq.claim();
+    const sq = this.#sq;
+    if (sq.tail === sq.limit || this.#guard[0] !== 1) this.#gate.makeRoom(1);
+    return sq.claim();
   }
 
   protected override commit(): Sqe {
@@ -175,29 +150,12 @@ export class Ring extends Registrations {
    * middle of a chain; UringError EBUSY or EAGAIN where the kernel takes nothing until completions are reaped.
    */
   reserve(n: number): void {
-    this.#checkOpen();
+    this.#gate.checkOpen();
     checkCount("a number of entries", n);
-    if (n > this.#sq.entries) {
-      throw rangeError("ERR_URING_ARG_VALUE", `Cannot reserve ${n} entries: the queue has ${this.#sq.entries}`);
+    if (n > this.setup.sqEntries) {
+      throw rangeError("ERR_URING_ARG_VALUE", `Cannot reserve ${n} entries: the queue has ${this.setup.sqEntries}`);
     }
-    if (this.sqSpaceLeft() < n) this.#makeRoom(n);
-  }
-
-  /** The slow path of every claim: closed, forked, or full. */
-  #makeRoom(n: number): void {
-    this.#checkOpen();
-    const sq = this.#sq;
-    if (sq.chained) {
-      throw stateError(
-        "ERR_URING_CHAIN_SPLIT",
-        "Cannot go on with the chain: the queue is full, and a chain ends where a submission ends; reserve(n) first",
-      );
-    }
-    this.submit();
-    while (sq.entries - sq.ready < n) {
-      if (!this.#sqpoll) throw this.#enterError(-this.errno || -EBUSY);
-      this.sqringWait();
-    }
+    if (this.sqSpaceLeft() < n) this.#gate.makeRoom(n);
   }
 
   /**
@@ -209,7 +167,7 @@ export class Ring extends Registrations {
    * @man io_uring_submit(3)
    */
   submit(): number {
-    return this.#submit(0, 0);
+    return this.#gate.submit(0, 0);
   }
 
   /**
@@ -224,7 +182,7 @@ export class Ring extends Registrations {
    */
   submitAndWait(n: number): number {
     checkCount("a number of completions", n);
-    return this.#submit(n, n === 0 ? 0 : this.#waitFlags);
+    return this.#gate.submitAndWait(n);
   }
 
   /**
@@ -236,7 +194,7 @@ export class Ring extends Registrations {
    * @man io_uring_submit_and_get_events(3)
    */
   submitAndGetEvents(): number {
-    return this.#submit(0, IORING_ENTER_GETEVENTS);
+    return this.#gate.submitAndGetEvents();
   }
 
   /**
@@ -251,89 +209,18 @@ export class Ring extends Registrations {
    */
   submitAndWaitTimeout(n: number, timeoutMs: number, options?: WaitOptions): Cqe | null {
     checkCount("a number of completions", n);
-    this.#checkOpen();
-    this.#wait.fill(timeoutMs, options, this.hasFeature(IORING_FEAT_MIN_TIMEOUT));
-    this.#submit(n, this.#waitFlags | IORING_ENTER_EXT_ARG);
+    this.#gate.submitAndWaitTimeout(n, timeoutMs, options);
     return this.#cq.peek();
-  }
-
-  /** Submits, and waits for `n` where `flags` has GETEVENTS. Everything about io_uring_enter's answers is here. */
-  #submit(n: number, flags: number): number {
-    this.#checkOpen();
-    this.#cq.publish();
-    this.errno = 0;
-    if (this.#sqpoll) return this.#submitToThread(n, flags);
-    const sq = this.#sq;
-    const before = sq.head;
-    for (;;) {
-      const queued = sq.publish();
-      if (queued === 0 && (flags === 0 || (n > 0 && this.#isReady(n)))) break;
-      const taken = this.#enter(queued, n, flags);
-      sq.refresh();
-      if (taken < 0 && !this.#canGoOn(taken)) break;
-      // Kernel: without SUBMIT_ALL a failing entry ends the submission, and nothing is waited for: go on with the rest.
-      if (taken > 0 && taken < queued) continue;
-      this.#cq.load();
-      // Kernel: a polled ring may return without a completion (seen on 6.18): only there a wait is taken up again.
-      if (taken < 0 || !this.#iopoll || this.#cq.ready >= n) break;
-    }
-    return (sq.head - before) | 0;
-  }
-
-  /** The same on an SQPOLL ring: the thread reads the queue, and is woken only where it sleeps. */
-  #submitToThread(n: number, flags: number): number {
-    const sq = this.#sq;
-    const queued = (sq.tail - sq.published) | 0;
-    sq.publishToThread();
-    sq.refreshFromThread();
-    const wakeup = sq.ready > 0 && (sq.flags & IORING_SQ_NEED_WAKEUP) !== 0 ? IORING_ENTER_SQ_WAKEUP : 0;
-    const wait = n > 0 && !this.#isReady(n) ? flags : 0;
-    if ((wakeup | wait) !== 0) {
-      const taken = this.#enter(queued, wait === 0 ? 0 : n, wakeup | wait);
-      if (taken < 0) this.#canGoOn(taken);
-      this.#cq.load();
-    }
-    return queued;
-  }
-
-  #isReady(n: number): boolean {
-    if (this.#cq.ready >= n) return true;
-    this.#cq.load();
-    return this.#cq.ready >= n;
-  }
-
-  /** Records why an enter stopped short. False where the caller must act first; an error for everything else. */
-  #canGoOn(failure: number): false {
-    const errno = -failure;
-    if (errno !== EINTR && errno !== ETIME && errno !== EAGAIN && errno !== EBUSY) throw this.#enterError(failure);
-    this.errno = errno;
-    this.#cq.load();
-    return false;
-  }
-
-  /** io_uring_enter(2). With EXT_ARG the argument is the scratch page's. */
-  #enter(toSubmit: number, minComplete: number, flags: number): number {
-    this.enters++;
-    const extended = (flags & IORING_ENTER_EXT_ARG) !== 0;
-    return this.#system.enter(
-      this.#enterFd,
-      toSubmit,
-      minComplete,
-      flags | this.#enterFlags,
-      extended ? this.#wait.address : 0,
-      extended ? IO_URING_GETEVENTS_ARG_SIZE : 0,
-    );
   }
 
   /** Entries queued and not yet taken by the kernel. @man io_uring_sq_ready(3) */
   sqReady(): number {
-    if (this.#sqpoll && !this.closed) this.#sq.refreshFromThread();
-    return this.#sq.ready;
+    return this.#gate.sqReady();
   }
 
   /** Free entries of the submission queue. @man io_uring_sq_space_left(3) */
   sqSpaceLeft(): number {
-    return this.#sq.entries - this.sqReady();
+    return this.closed ? 0 : this.#sq.entries - this.sqReady();
   }
 
   /**
@@ -345,11 +232,7 @@ export class Ring extends Registrations {
    * @man io_uring_sqring_wait(3)
    */
   sqringWait(): number {
-    this.#checkOpen();
-    if (this.#sqpoll && this.sqSpaceLeft() === 0) {
-      const result = this.#enter(0, 0, IORING_ENTER_SQ_WAIT);
-      if (result < 0) this.#canGoOn(result);
-    }
+    this.#gate.sqringWait();
     return this.sqSpaceLeft();
   }
 
@@ -364,23 +247,7 @@ export class Ring extends Registrations {
    * @man io_uring_peek_cqe(3)
    */
   peekCqe(): Cqe | null {
-    return this.#cq.peek() ?? this.#look();
-  }
-
-  /** What the kernel has posted since the last look, or holds back. */
-  #look(): Cqe | null {
-    this.#checkOpen();
-    const cq = this.#cq;
-    if (cq.load()) {
-      // A gap filler may be all there is, on a ring of mixed sizes.
-      const cqe = cq.peek();
-      if (cqe !== null) return cqe;
-    }
-    cq.publish();
-    const held = this.#sq.flags & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN);
-    if (held === 0 && !this.#entersToReap) return null;
-    this.getEvents();
-    return cq.peek();
+    return this.#cq.peek() ?? this.#gate.look();
   }
 
   /**
@@ -390,11 +257,7 @@ export class Ring extends Registrations {
    * @returns as {@link peekCqe}.
    */
   nextCqe(): Cqe | null {
-    const cq = this.#cq;
-    cq.seen();
-    const cqe = cq.peek();
-    if (cqe === null) cq.publish();
-    return cqe;
+    return this.#cq.next();
   }
 
   /** Marks the completion that was looked at last as seen, so that its place can be used again. @man io_uring_cqe_seen(3) */
@@ -492,22 +355,7 @@ export class Ring extends Registrations {
    */
   waitCqes(n: number, timeoutMs: number = Infinity, options?: WaitOptions): Cqe | null {
     checkCount("a number of completions", n);
-    this.#checkOpen();
-    this.errno = 0;
-    this.#cq.publish();
-    const extended = timeoutMs !== Infinity || options !== undefined;
-    if (extended) this.#wait.fill(timeoutMs, options, this.hasFeature(IORING_FEAT_MIN_TIMEOUT));
-    const flags = extended ? this.#waitFlags | IORING_ENTER_EXT_ARG : this.#waitFlags;
-    while (!this.#isReady(n)) {
-      const result = this.#enter(0, n, flags);
-      if (result < 0) {
-        this.#canGoOn(result);
-        break;
-      }
-      this.#cq.load();
-      // Kernel: only a polled ring returns 0 with too few completions and nothing to say about it.
-      if (!this.#iopoll) break;
-    }
+    this.#gate.wait(n, timeoutMs, options);
     return this.#cq.peek();
   }
 
@@ -518,12 +366,7 @@ export class Ring extends Registrations {
    * @man io_uring_get_events(3)
    */
   getEvents(): void {
-    this.#checkOpen();
-    if ((this.#sq.flags & IORING_SQ_CQ_OVERFLOW) !== 0) this.overflows++;
-    this.#cq.publish();
-    const result = this.#enter(0, 0, IORING_ENTER_GETEVENTS);
-    if (result < 0) this.#canGoOn(result);
-    this.#cq.load();
+    this.#gate.getEvents();
   }
 
   /** Completions posted and not seen; on a ring of mixed sizes the slots they take. @man io_uring_cq_ready(3) */
@@ -544,12 +387,12 @@ export class Ring extends Registrations {
 
   /** Whether completions signal the registered eventfd; settable. @kernel 5.8 @man io_uring_cq_eventfd_toggle(3) */
   get cqEventfdEnabled(): boolean {
-    this.#checkOpen();
+    this.#gate.checkOpen();
     return this.#cq.eventfdEnabled;
   }
 
   set cqEventfdEnabled(enabled: boolean) {
-    this.#checkOpen();
+    this.#gate.checkOpen();
     this.#cq.eventfdEnabled = enabled;
   }
 
@@ -576,20 +419,19 @@ export class Ring extends Registrations {
   }
 
   protected override tryRegister(opcode: number, address: number, count: number): number {
-    this.#checkOpen();
+    this.#gate.checkOpen();
     // Kernel: a ring without a descriptor is named by its index here as well, from 6.3.
     const how = this.#indexOnly ? IORING_REGISTER_USE_REGISTERED_RING : 0;
-    return this.#system.register(this.#fd, opcode + how, address, count);
+    return syscalls().register(this.fd, opcode + how, address, count);
   }
 
   protected override useRegisteredIndex(index: number): void {
-    this.#enterFd = index < 0 ? this.#fd : index;
-    this.#enterFlags = index < 0 ? 0 : IORING_ENTER_REGISTERED_RING;
+    this.#gate.nameByIndex(index);
   }
 
   /** @internal Has `resource` closed with the ring. */
   adopt(resource: RingResource): void {
-    this.#checkOpen();
+    this.#gate.checkOpen();
     this.#resources.add(resource);
   }
 
@@ -612,40 +454,29 @@ export class Ring extends Registrations {
    */
   close(): void {
     if (this.closed) return;
-    if (this.#guard[0] !== 1) throw forkedError();
-    this.#sq.discard();
-    if (this.#sq.everSubmitted) drain(this, (opcode, address, count) => this.tryRegister(opcode, address, count));
+    this.#gate.checkOpen();
+    const { sq, fd } = this.#gate;
+    sq.discard();
+    if (sq.everSubmitted) drain(this, (opcode, address, count) => this.tryRegister(opcode, address, count));
     for (const resource of [...this.#resources]) resource.close();
     this.#resources.clear();
     this.forgetRegistrations();
-    const fd = this.#fd;
     if (this.#indexOnly) this.#giveIndexBack();
-    this.#fd = this.#enterFd = -1;
-    this.#sq.close();
-    this.#cq.close();
+    this.#gate.close();
     for (const mapping of this.#mappings) mapping.close();
-    if (!this.#indexOnly) this.#system.close(fd);
+    if (!this.#indexOnly) syscalls().close(fd);
     this.#scratch.close();
   }
 
   /** Closes a ring that has no descriptor, only a place among the thread's registered rings. */
   #giveIndexBack(): void {
     const words = new Int32Array(IO_URING_RSRC_UPDATE_SIZE / 4);
-    words[0] = this.#fd;
+    words[0] = this.fd;
     this.tryRegister(IORING_UNREGISTER_RING_FDS, addressOf(words), 1);
   }
 
   /** The same as {@link close}. */
   [Symbol.dispose](): void {
     this.close();
-  }
-
-  #checkOpen(): void {
-    if (this.#guard[0] !== 1) throw forkedError();
-    if (this.#fd < 0) throw stateError("ERR_URING_CLOSED", "Cannot use the ring: it is closed");
-  }
-
-  #enterError(failure: number): UringError {
-    return new UringError(failure, "io_uring_enter", adviceOnEnter(-failure));
   }
 }

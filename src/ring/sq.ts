@@ -14,12 +14,14 @@ export interface SqLayout {
 export class SubmissionQueue {
   /** The one view of the entry being built. */
   readonly sqe: Sqe;
-  /** How many entries there are; 0 once closed, which sends every claim to the slow path and its error. */
-  entries: number;
+  /** How many entries there are. */
+  readonly entries: number;
   /** The next entry to be filled, counted without end, as a signed 32-bit number. */
   tail = 0;
   /** The kernel's head as last seen. */
   head = 0;
+  /** Where the tail may not go: a whole queue past the head. Closed queues are full. */
+  limit: number;
   /** The tail that the kernel has been shown. */
   published = 0;
   readonly #mask: number;
@@ -28,17 +30,12 @@ export class SubmissionQueue {
   readonly #layout: SqLayout;
 
   constructor(entries: number, entryBytes: number, words: Int32Array, ring: Int32Array, layout: SqLayout) {
-    this.entries = entries;
+    this.entries = this.limit = entries;
     this.#mask = entries - 1;
     this.#shift = entryBytes === 128 ? 5 : 4;
     this.#ring = ring;
     this.#layout = layout;
     this.sqe = new Sqe(words, entryBytes / 4, () => this.retract());
-  }
-
-  /** Whether no entry is free as far as we know. Closed queues are full. */
-  get full(): boolean {
-    return ((this.tail - this.head) | 0) >= this.entries;
   }
 
   /** Points the view at the next free entry, which {@link commit} then queues. */
@@ -84,13 +81,18 @@ export class SubmissionQueue {
   /** Sees how far the kernel has come. */
   refresh(): void {
     // Ordering: a plain load is enough without SQPOLL: the kernel moves the head inside io_uring_enter only.
-    this.head = this.#ring[this.#layout.head] as number;
+    this.#moveHead(this.#ring[this.#layout.head] as number);
   }
 
   /** The same where a kernel thread moves the head. */
   refreshFromThread(): void {
     // Ordering: an acquire load: an entry may be written again only after the kernel's last read of it.
-    this.head = Atomics.load(this.#ring, this.#layout.head);
+    this.#moveHead(Atomics.load(this.#ring, this.#layout.head));
+  }
+
+  #moveHead(head: number): void {
+    this.head = head;
+    this.limit = (head + this.entries) | 0;
   }
 
   /** IORING_SQ_* as the kernel has them now. */
@@ -129,7 +131,6 @@ export class SubmissionQueue {
   /** From here on every claim takes the slow path. */
   close(): void {
     this.sqe.release();
-    this.entries = 0;
-    this.tail = this.head = this.published = 0;
+    this.tail = this.head = this.published = this.limit = 0;
   }
 }
