@@ -10,7 +10,7 @@ import {
   SOCKET_URING_OP_GETSOCKNAME,
   SOCKET_URING_OP_TX_TIMESTAMP,
 } from "../../abi/constants.gen.ts";
-import { SOCKLEN_SIZE } from "../../abi/linux.ts";
+import { SIZEOF_SOCKLEN } from "../../abi/linux.ts";
 import { describe, rangeError, typeError } from "../../errors.ts";
 import { addressOf, lengthOf, type Memory } from "../../memory.ts";
 import { addressOfStruct, checkFd, checkU16, checkU32, checkU64 } from "./check.ts";
@@ -140,7 +140,7 @@ export function prepCmdGetsockname(
   checkFd(fd);
   checkU32("peer", peer);
   const address = addressOf(sockaddr);
-  const lengthAddress = addressOfStruct("address length", sockaddrLen, SOCKLEN_SIZE);
+  const lengthAddress = addressOfStruct("address length", sockaddrLen, SIZEOF_SOCKLEN);
   writeCommand(sqe, IORING_OP_URING_CMD, fd, SOCKET_URING_OP_GETSOCKNAME, 0);
   sqe.write64(SQE_ADDR, address);
   sqe.set(SQE_FILE_INDEX, peer);

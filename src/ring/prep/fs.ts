@@ -13,7 +13,7 @@ import {
   IORING_OP_SYNC_FILE_RANGE,
   IORING_OP_UNLINKAT,
 } from "../../abi/constants.gen.ts";
-import { AT_FDCWD, STATX_SIZE } from "../../abi/linux.ts";
+import { AT_FDCWD, SIZEOF_STATX } from "../../abi/linux.ts";
 import { addressOf, lengthOf, type Memory, type Path } from "../../memory.ts";
 import { addressOfStruct, checkFd, checkLength32, checkU32, checkU64, length64Of } from "./check.ts";
 import { type Slot, SQE_ADDR } from "./slot.ts";
@@ -174,7 +174,7 @@ export function prepStatx(sqe: Slot, dfd: number, path: Path, flags: number, mas
   checkFd(dfd);
   checkU32("statx flags", flags);
   checkU32("statx mask", mask);
-  const address = addressOfStruct("statx", statxbuf, STATX_SIZE);
+  const address = addressOfStruct("statx", statxbuf, SIZEOF_STATX);
   sqe.write(IORING_OP_STATX, dfd, address, sqe.path(path, 0), mask, flags);
 }
 

@@ -9,7 +9,7 @@ import {
   IORING_OP_SHUTDOWN,
   IORING_OP_SOCKET,
 } from "../../abi/constants.gen.ts";
-import { SOCKLEN_SIZE } from "../../abi/linux.ts";
+import { SIZEOF_SOCKLEN } from "../../abi/linux.ts";
 import { addressOf, lengthOf, type Memory } from "../../memory.ts";
 import { addressOfStruct, checkCount, checkFd, checkU32, fileIndexWord } from "./check.ts";
 import { type Slot, SQE_FILE_INDEX, SQE_IOPRIO_SHIFT } from "./slot.ts";
@@ -200,7 +200,7 @@ function writeAccept(
   checkFd(fd);
   checkU32("accept flags", flags);
   const address = addr === null ? 0 : addressOf(addr);
-  const lengthAddress = addrlen === null ? 0 : addressOfStruct("address length", addrlen, SOCKLEN_SIZE);
+  const lengthAddress = addrlen === null ? 0 : addressOfStruct("address length", addrlen, SIZEOF_SOCKLEN);
   sqe.write(IORING_OP_ACCEPT | (ioprio << SQE_IOPRIO_SHIFT), fd, lengthAddress, address, 0, flags);
   sqe.set(SQE_FILE_INDEX, fileIndex);
 }

@@ -8,7 +8,7 @@ import {
   IORING_OP_OPENAT2,
   IOSQE_FIXED_FILE,
 } from "../../abi/constants.gen.ts";
-import { AT_FDCWD, OPEN_HOW_SIZE } from "../../abi/linux.ts";
+import { AT_FDCWD, SIZEOF_OPEN_HOW } from "../../abi/linux.ts";
 import { addressOf, type Memory, type Path } from "../../memory.ts";
 import { addressOfStruct, checkCount, checkFd, checkU32, countOf, fileIndexWord } from "./check.ts";
 import { type Slot, SQE_FILE_INDEX, SQE_FLAGS_SHIFT } from "./slot.ts";
@@ -99,8 +99,8 @@ export function prepOpenat2Direct(sqe: Slot, dfd: number, path: Path, how: Memor
 
 function writeOpen2(sqe: Slot, dfd: number, path: Path, how: Memory, fileIndex: number): void {
   checkFd(dfd);
-  const howAddress = addressOfStruct("open_how", how, OPEN_HOW_SIZE);
-  sqe.write(IORING_OP_OPENAT2, dfd, howAddress, sqe.path(path, 0), OPEN_HOW_SIZE, 0);
+  const howAddress = addressOfStruct("open_how", how, SIZEOF_OPEN_HOW);
+  sqe.write(IORING_OP_OPENAT2, dfd, howAddress, sqe.path(path, 0), SIZEOF_OPEN_HOW, 0);
   sqe.set(SQE_FILE_INDEX, fileIndex);
 }
 

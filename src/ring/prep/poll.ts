@@ -6,7 +6,7 @@ import {
   IORING_OP_POLL_REMOVE,
   IORING_POLL_ADD_MULTI,
 } from "../../abi/constants.gen.ts";
-import { EPOLL_EVENT_SIZE } from "../../abi/linux.ts";
+import { SIZEOF_EPOLL_EVENT } from "../../abi/linux.ts";
 import { addressOf, type Memory } from "../../memory.ts";
 import { addressOfStruct, checkFd, checkU32, checkU64, countOf } from "./check.ts";
 import { type Slot, SQE_ADDR, type UserData } from "./slot.ts";
@@ -84,7 +84,7 @@ export function prepEpollCtl(sqe: Slot, epfd: number, fd: number, op: number, ev
   checkFd(epfd);
   checkFd(fd);
   checkU32("epoll operation", op);
-  const address = addressOfStruct("epoll event", event, EPOLL_EVENT_SIZE);
+  const address = addressOfStruct("epoll event", event, SIZEOF_EPOLL_EVENT);
   // The kernel takes 32 bits of this field; the rest stay clear, as in C.
   sqe.write(IORING_OP_EPOLL_CTL, epfd, fd >>> 0, address, op, 0);
 }
@@ -100,5 +100,12 @@ export function prepEpollWait(sqe: Slot, fd: number, events: Memory, flags: numb
   checkFd(fd);
   checkU32("epoll flags", flags);
   const address = addressOf(events);
-  sqe.write(IORING_OP_EPOLL_WAIT, fd, 0, address, countOf("epoll events", events, EPOLL_EVENT_SIZE, maxEvents), flags);
+  sqe.write(
+    IORING_OP_EPOLL_WAIT,
+    fd,
+    0,
+    address,
+    countOf("epoll events", events, SIZEOF_EPOLL_EVENT, maxEvents),
+    flags,
+  );
 }

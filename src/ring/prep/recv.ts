@@ -5,7 +5,7 @@ import {
   IORING_OP_RECVMSG,
   IORING_RECV_MULTISHOT,
 } from "../../abi/constants.gen.ts";
-import { MSGHDR_SIZE } from "../../abi/linux.ts";
+import { SIZEOF_MSGHDR } from "../../abi/linux.ts";
 import { addressOf, lengthOf, type Memory } from "../../memory.ts";
 import { addressOfStruct, checkCount, checkFd, checkU32 } from "./check.ts";
 import { type Slot, SQE_FILE_INDEX, SQE_IOPRIO_SHIFT } from "./slot.ts";
@@ -69,7 +69,7 @@ export function prepRecvmsgMultishot(sqe: Slot, fd: number, msg: Memory, flags: 
 function writeRecvmsg(sqe: Slot, fd: number, msg: Memory, flags: number, ioprio: number): void {
   checkFd(fd);
   checkU32("receive flags", flags);
-  const address = addressOfStruct("msghdr", msg, MSGHDR_SIZE);
+  const address = addressOfStruct("msghdr", msg, SIZEOF_MSGHDR);
   sqe.write(IORING_OP_RECVMSG | (ioprio << SQE_IOPRIO_SHIFT), fd, 0, address, 1, flags);
 }
 

@@ -11,7 +11,7 @@ import {
   IORING_OP_WRITEV_FIXED,
   IOSQE_BUFFER_SELECT,
 } from "../../abi/constants.gen.ts";
-import { IOVEC_SIZE } from "../../abi/linux.ts";
+import { SIZEOF_IOVEC } from "../../abi/linux.ts";
 import { addressOf, lengthOf, type Memory } from "../../memory.ts";
 import { checkCount, checkFd, checkOffset, checkU16, checkU32, checkU8, countOf } from "./check.ts";
 import { attrPi, attrPiAddress, writeStream } from "./modify.ts";
@@ -205,7 +205,7 @@ function writeVectored(
   checkOffset(offset);
   checkU32("read and write flags", flags);
   const address = addressOf(iovecs);
-  sqe.write(opcode, fd, offset, address, countOf("iovecs", iovecs, IOVEC_SIZE, nrVecs), flags);
+  sqe.write(opcode, fd, offset, address, countOf("iovecs", iovecs, SIZEOF_IOVEC, nrVecs), flags);
 }
 
 /**

@@ -8,7 +8,7 @@ import {
   IORING_RECVSEND_FIXED_BUF,
   IORING_SEND_VECTORIZED,
 } from "../../abi/constants.gen.ts";
-import { IOVEC_SIZE, MSGHDR_SIZE } from "../../abi/linux.ts";
+import { SIZEOF_IOVEC, SIZEOF_MSGHDR } from "../../abi/linux.ts";
 import { addressOf, lengthOf, type Memory } from "../../memory.ts";
 import { addressOfStruct, checkCount, checkFd, checkU16, checkU32, countOf } from "./check.ts";
 import { type Slot, SQE_BUF_INDEX, SQE_FILE_INDEX, SQE_IOPRIO_SHIFT, SQE_OFF } from "./slot.ts";
@@ -84,7 +84,7 @@ export function prepSendVectorized(
   checkFd(sockfd);
   checkU32("send flags", flags);
   const address = addressOf(iovecs);
-  const count = countOf("iovecs", iovecs, IOVEC_SIZE, nrVecs);
+  const count = countOf("iovecs", iovecs, SIZEOF_IOVEC, nrVecs);
   sqe.write(IORING_OP_SEND | (IORING_SEND_VECTORIZED << SQE_IOPRIO_SHIFT), sockfd, 0, address, count, flags);
 }
 
@@ -153,7 +153,7 @@ export function prepSendZcVectorized(
   checkU32("send flags", flags);
   checkU16("zero-copy flags", zcFlags);
   const address = addressOf(iovecs);
-  const count = countOf("iovecs", iovecs, IOVEC_SIZE, nrVecs);
+  const count = countOf("iovecs", iovecs, SIZEOF_IOVEC, nrVecs);
   const ioprio = (zcFlags | IORING_SEND_VECTORIZED) << SQE_IOPRIO_SHIFT;
   sqe.write(IORING_OP_SEND_ZC | ioprio, sockfd, 0, address, count, flags);
 }
@@ -196,6 +196,6 @@ export function prepSendmsgZcFixed(sqe: Slot, fd: number, msg: Memory, flags: nu
 function writeSendmsg(sqe: Slot, opcode: number, fd: number, msg: Memory, flags: number, ioprio: number): void {
   checkFd(fd);
   checkU32("send flags", flags);
-  const address = addressOfStruct("msghdr", msg, MSGHDR_SIZE);
+  const address = addressOfStruct("msghdr", msg, SIZEOF_MSGHDR);
   sqe.write(opcode | (ioprio << SQE_IOPRIO_SHIFT), fd, 0, address, 1, flags);
 }

@@ -7,7 +7,7 @@ import {
   IORING_TIMEOUT_MULTISHOT,
   IORING_TIMEOUT_UPDATE,
 } from "../../abi/constants.gen.ts";
-import { KERNEL_TIMESPEC_SIZE } from "../../abi/linux.ts";
+import { SIZEOF_TIMESPEC } from "../../abi/linux.ts";
 import type { Memory } from "../../memory.ts";
 import { addressOfStruct, checkLength32, checkU32, checkU64 } from "./check.ts";
 import { type Slot, SQE_ADDR, type UserData } from "./slot.ts";
@@ -23,7 +23,7 @@ import { type Slot, SQE_ADDR, type UserData } from "./slot.ts";
 export function prepTimeout(sqe: Slot, ts: Memory, count: number = 0, flags: number = 0): void {
   checkLength32("completion count", count);
   checkU32("timeout flags", flags);
-  const address = addressOfStruct("timespec", ts, KERNEL_TIMESPEC_SIZE);
+  const address = addressOfStruct("timespec", ts, SIZEOF_TIMESPEC);
   sqe.write(IORING_OP_TIMEOUT, -1, count, address, 1, flags);
 }
 
@@ -84,7 +84,7 @@ export function prepTimeoutRemove(sqe: Slot, userData: UserData, flags: number =
 export function prepTimeoutUpdate(sqe: Slot, ts: Memory, userData: UserData, flags: number = 0): void {
   checkU64("user data", userData);
   checkU32("timeout flags", flags);
-  const address = addressOfStruct("timespec", ts, KERNEL_TIMESPEC_SIZE);
+  const address = addressOfStruct("timespec", ts, SIZEOF_TIMESPEC);
   sqe.write(IORING_OP_TIMEOUT_REMOVE, -1, address, 0, 0, flags | IORING_TIMEOUT_UPDATE);
   sqe.write64(SQE_ADDR, userData);
 }
@@ -120,7 +120,7 @@ export function prepTimeoutUpdateImmediate(
  */
 export function prepLinkTimeout(sqe: Slot, ts: Memory, flags: number = 0): void {
   checkU32("timeout flags", flags);
-  const address = addressOfStruct("timespec", ts, KERNEL_TIMESPEC_SIZE);
+  const address = addressOfStruct("timespec", ts, SIZEOF_TIMESPEC);
   sqe.write(IORING_OP_LINK_TIMEOUT, -1, 0, address, 1, flags);
 }
 

@@ -5,7 +5,7 @@ import {
   IORING_OP_FUTEX_WAKE,
   IORING_OP_WAITID,
 } from "../../abi/constants.gen.ts";
-import { FUTEX_SIZE, FUTEX_WAITV_SIZE, SIGINFO_SIZE } from "../../abi/linux.ts";
+import { SIZEOF_FUTEX, SIZEOF_FUTEX_WAITV, SIZEOF_SIGINFO } from "../../abi/linux.ts";
 import { addressOf, type Memory } from "../../memory.ts";
 import { addressOfStruct, checkCount, checkU32, checkU64, countOf } from "./check.ts";
 import { type Slot, SQE_ADDR3, SQE_FILE_INDEX } from "./slot.ts";
@@ -61,7 +61,7 @@ function writeFutex(
   checkU64("futex mask", mask);
   checkU32("futex flags", futexFlags);
   checkU32("flags", flags);
-  const address = addressOfStruct("futex", futex, FUTEX_SIZE);
+  const address = addressOfStruct("futex", futex, SIZEOF_FUTEX);
   sqe.write(opcode, futexFlags, val, address, 0, flags);
   sqe.write64(SQE_ADDR3, mask);
 }
@@ -77,7 +77,7 @@ function writeFutex(
 export function prepFutexWaitv(sqe: Slot, futexv: Memory, flags: number = 0, nrFutex?: number): void {
   checkU32("flags", flags);
   const address = addressOf(futexv);
-  sqe.write(IORING_OP_FUTEX_WAITV, 0, 0, address, countOf("futexes", futexv, FUTEX_WAITV_SIZE, nrFutex), flags);
+  sqe.write(IORING_OP_FUTEX_WAITV, 0, 0, address, countOf("futexes", futexv, SIZEOF_FUTEX_WAITV, nrFutex), flags);
 }
 
 /**
@@ -98,7 +98,7 @@ export function prepWaitid(
 ): void {
   checkCount("kind of id", idtype);
   checkCount("id", id);
-  const address = info === null ? 0 : addressOfStruct("siginfo", info, SIGINFO_SIZE);
+  const address = info === null ? 0 : addressOfStruct("siginfo", info, SIZEOF_SIGINFO);
   checkU32("wait options", options);
   checkU32("flags", flags);
   sqe.write(IORING_OP_WAITID, id, address, 0, idtype, flags);
