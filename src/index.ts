@@ -1,2 +1,27 @@
-/** bun-uring: io_uring for Bun. */
+/** bun-uring: io_uring for Bun, complete, with no run-time dependencies. */
+export * from "./abi/constants.gen.ts";
+export * from "./abi/errno.gen.ts";
+export * from "./abi/linux.ts";
+export { errnoMessage, errnoName, UringError } from "./errors.ts";
+export type { ArgumentErrorCode } from "./errors.ts";
+export { addressOf, Mapping } from "./memory.ts";
+export type { Located, MappingOptions, Memory, Path } from "./memory.ts";
+export { BufferRing } from "./ring/bufferring.ts";
+export type { BufferRingOptions } from "./ring/bufferring.ts";
+export type { Cqe } from "./ring/cqe.ts";
+export type { RingOptions } from "./ring/params.ts";
+export { BufferPool } from "./ring/pool.ts";
+export type { BufferPoolOptions, PoolBuffer } from "./ring/pool.ts";
+export type { FileOffset, UserData } from "./ring/prep/slot.ts";
+export type { Probe } from "./ring/probe.ts";
 export { Ring } from "./ring/ring.ts";
+export type { RingResource } from "./ring/ring.ts";
+export type { RingSetup } from "./ring/setup.ts";
+export { SockAddr } from "./ring/sockaddr.ts";
+export type { SocketAddress } from "./ring/sockaddr.ts";
+export type { Sqe } from "./ring/sqe.ts";
+export { Statx } from "./ring/statx.ts";
+export { Iovecs, Msghdr, OpenHow, Timespec } from "./ring/structs.ts";
+export type { MsghdrParts } from "./ring/structs.ts";
+export { Tickets } from "./ring/tickets.ts";
+export type { WaitOptions } from "./ring/wait.ts";
