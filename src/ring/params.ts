@@ -60,8 +60,11 @@ export interface RingOptions {
   cqEntries?: number;
   /** Takes the most that is allowed where a size is past it, instead of failing. @kernel 5.6 */
   clamp?: boolean;
-  /** Shares worker threads, and the SQPOLL thread, with another ring: it or its descriptor. @kernel 5.6 */
-  attachWq?: { readonly fd: number } | number;
+  /**
+   * Shares worker threads, and the SQPOLL thread, with another ring that has a descriptor: it, or the descriptor.
+   * @kernel 5.6
+   */
+  attachWq?: { readonly fd: number; readonly setup?: { readonly flags: number } } | number;
   /** Starts disabled, to be restricted and registered with before `enableRings()`. @kernel 5.10 */
   rDisabled?: boolean;
   /** Goes on submitting after an entry that fails. @kernel 5.18 */
@@ -194,7 +197,9 @@ function checkTypes(options: RingOptions): void {
     throw rangeError("ERR_URING_OPTIONS", `Cannot use ${describe(value)} as option ${name}: it must be a whole number`);
   }
   const fd = typeof options.attachWq === "object" ? options.attachWq?.fd : options.attachWq;
-  if (options.attachWq !== undefined && !(Number.isInteger(fd) && (fd as number) >= 0)) {
+  const others = typeof options.attachWq === "object" ? (options.attachWq?.setup?.flags ?? 0) : 0;
+  const nameless = (others & IORING_SETUP_REGISTERED_FD_ONLY) !== 0;
+  if (options.attachWq !== undefined && (nameless || !(Number.isInteger(fd) && (fd as number) >= 0))) {
     throw typeError("ERR_URING_OPTIONS", "Cannot attach: option attachWq must be an open ring or its descriptor");
   }
 }
@@ -251,7 +256,8 @@ function checkSizes(entries: number, flags: number, options: RingOptions): void 
       `Cannot make a completion queue of ${cqEntries} entries: it must be from 1 to ${MAX_CQ_ENTRIES}`,
     );
   }
-  if (roundUp(cqEntries) < roundUp(entries) && !clamped) {
+  // Kernel: clamping cuts both sizes to their limits and makes neither fit the other.
+  if (roundUp(Math.min(cqEntries, MAX_CQ_ENTRIES)) < roundUp(Math.min(entries, MAX_SQ_ENTRIES))) {
     throw rangeError(
       "ERR_URING_OPTIONS",
       `Cannot make a completion queue of ${cqEntries} entries for ${entries} submissions: it must not be the smaller`,
