@@ -77,6 +77,9 @@ export abstract class Registrations extends Builders {
   /** The ring's descriptor. */
   abstract get fd(): number;
 
+  /** Whether that is no descriptor but a registered index (IORING_SETUP_REGISTERED_FD_ONLY). */
+  protected abstract readonly indexOnly: boolean;
+
   /**
    * Pins buffers, so that READ_FIXED, WRITE_FIXED and the like need not map their pages each time; an entry names one
    * by its index here. The ring keeps the buffers until they are unregistered, replaced or the ring is closed.
@@ -286,7 +289,7 @@ export abstract class Registrations extends Builders {
    * @man io_uring_register_ring_fd(3)
    */
   registerRingFd(): number {
-    if (this.#ringIndex >= 0)
+    if (this.#ringIndex >= 0 || this.indexOnly)
       throw stateError("ERR_URING_STATE", "Cannot register the ring's descriptor: it is already");
     const words = new Int32Array(IO_URING_RSRC_UPDATE_SIZE / 4);
     words[IO_URING_RSRC_UPDATE_WORD_OFFSET] = -1;

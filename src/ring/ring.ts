@@ -60,7 +60,7 @@ export class Ring extends Registrations {
   readonly #guard: Int32Array = forkGuard();
   readonly #mappings: readonly Mapping[];
   readonly #scratch: Mapping;
-  readonly #indexOnly: boolean;
+  protected override readonly indexOnly: boolean;
   readonly #resources = new Set<RingResource>();
   #probe: Probe | undefined;
 
@@ -86,7 +86,7 @@ export class Ring extends Registrations {
       this.#scratch.close();
       throw error;
     }
-    this.#indexOnly = (this.setup.flags & IORING_SETUP_REGISTERED_FD_ONLY) !== 0;
+    this.indexOnly = (this.setup.flags & IORING_SETUP_REGISTERED_FD_ONLY) !== 0;
   }
 
   /** The ring's descriptor, or its registered index on a ring made with `registeredFdOnly`; -1 once closed. */
@@ -421,7 +421,7 @@ export class Ring extends Registrations {
   protected override tryRegister(opcode: number, address: number, count: number): number {
     this.#gate.checkOpen();
     // Kernel: a ring without a descriptor is named by its index here as well, from 6.3.
-    const how = this.#indexOnly ? IORING_REGISTER_USE_REGISTERED_RING : 0;
+    const how = this.indexOnly ? IORING_REGISTER_USE_REGISTERED_RING : 0;
     return syscalls().register(this.fd, opcode + how, address, count);
   }
 
@@ -461,10 +461,10 @@ export class Ring extends Registrations {
     for (const resource of [...this.#resources]) resource.close();
     this.#resources.clear();
     this.forgetRegistrations();
-    if (this.#indexOnly) this.#giveIndexBack();
+    if (this.indexOnly) this.#giveIndexBack();
     this.#gate.close();
     for (const mapping of this.#mappings) mapping.close();
-    if (!this.#indexOnly) syscalls().close(fd);
+    if (!this.indexOnly) syscalls().close(fd);
     this.#scratch.close();
   }
 
