@@ -1,7 +1,7 @@
 /**
- * Debian's archive, reached the way this machine's own apt reaches it: its mirror, its proxy, its keys.
- * Nothing is installed, no list of the system is touched, and no host name is known here. Downloads are kept in the user's
- * cache folder under their SHA-256.
+ * Debian's archive, reached the way this machine's own apt reaches it: its mirror, its proxy, its keys. Nothing is
+ * installed, no list of the system is touched, and no host name is known here. Downloads are kept in the user's cache
+ * folder under their SHA-256.
  */
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
@@ -26,7 +26,7 @@ const HELPER = "/usr/lib/apt/apt-helper";
 /** Where Debian keeps its archive's keys; without the file apt tries all keys that it trusts. */
 const KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const QUICK = ["http", "https"].map((method) => `-oAcquire::${method}::Timeout=${STALL_S}`);
-const OPTIONS = [...QUICK, "-oAcquire::Retries=1", "-oAPT::Sandbox::User=root", "-oAcquire::Languages=none"];
+const OPTIONS = [...QUICK, "-oAcquire::Retries=0", "-oAPT::Sandbox::User=root", "-oAcquire::Languages=none"];
 
 /** The folder for downloads. */
 export function cacheFolder(): string {
@@ -97,7 +97,7 @@ export async function versionsOf(name: string, suite: string): Promise<Listed[]>
     `-oDir::Cache=${folder}`,
   ];
   const update = await run(["apt-get", ...own, "--error-on=any", "update"]);
-  if (update.code !== 0) throw new ArchiveUnreachable(`the index of ${suite} cannot be had: ${lastLine(update.err)}`);
+  if (update.code !== 0) throw new ArchiveUnreachable(`the index of ${suite} cannot be had: ${reasonIn(update.err)}`);
   const show = await run(["apt-cache", ...own, "show", name]);
   return show.out.split(/\n\n+/).flatMap((stanza) => {
     const field = (key: string): string => new RegExp(`^${key}: (.*)$`, "m").exec(stanza)?.[1] ?? "";
@@ -107,8 +107,8 @@ export async function versionsOf(name: string, suite: string): Promise<Listed[]>
 }
 
 /**
- * Fetches a file of the archive, unless it is in the cache already. `hash` null takes what comes (a file that has left its
- * index but is still in the pool); the answer then holds the hash found.
+ * Fetches a file of the archive, unless it is in the cache already. `hash` null takes what comes (a file that has left
+ * its index but is still in the pool); the answer then holds the hash found.
  * @throws ArchiveUnreachable when it cannot be had, Error when its hash is wrong.
  */
 export async function fetchFile(
@@ -124,7 +124,7 @@ export async function fetchFile(
   const part = join(folder, `.part-${process.pid}-${Bun.randomUUIDv7()}`);
   try {
     const { code, err } = await run([HELPER, ...OPTIONS, "download-file", root + file, part]);
-    if (code !== 0) throw new ArchiveUnreachable(`${file} cannot be had: ${lastLine(err)}`);
+    if (code !== 0) throw new ArchiveUnreachable(`the package cannot be had: ${reasonIn(err)}`);
     const found = sha256(await Bun.file(part).bytes());
     if (hash !== null && found !== hash) throw new Error(`${file}: SHA-256 is ${found}, should be ${hash}`);
     const final = join(folder, `${found}.deb`);
@@ -135,17 +135,14 @@ export async function fetchFile(
   }
 }
 
-/** The reason at the end of apt's complaint, without addresses. */
-function lastLine(text: string): string {
-  const line =
-    text
-      .trim()
-      .split("\n")
-      .findLast((l) => l.startsWith("E:")) ??
-    text.trim().split("\n").at(-1) ??
-    "";
+/** The reason in apt's complaint, without the address, so that the same reason reads the same for every file. */
+function reasonIn(text: string): string {
+  const errors = text.split("\n").filter((line) => line.startsWith("E: ") && !line.includes("Download Failed"));
+  const line = errors.at(-1) ?? text.trim().split("\n").at(-1) ?? "";
   return line
-    .replace(/^E: /, "")
-    .replace(/\S+:\/\/\S+/g, "the file")
+    .replace(/^E: (Failed to fetch \S+\s+)?/, "")
+    .replace(/\S+:\/\/\S+/g, "the archive")
+    .replace(/\s*\[IP: [^\]]*\]/, "")
+    .replace(/\s+/g, " ")
     .trim();
 }

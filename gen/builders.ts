@@ -3,8 +3,8 @@ import { posix } from "node:path";
 import type { Signature } from "./signatures.ts";
 
 const CLASS_DOC = `/**
- * Every prep function as a method. A ring extends this and says how a slot is found and queued, so that no method is kept
- * by hand.
+ * Every prep function as a method. A ring extends this and says how a slot is found and queued, so that no method is
+ * kept by hand.
  */`;
 
 /** A delegate's parameter list: defaults stay with the prep function, so they become optional here. */
@@ -59,7 +59,7 @@ export function emitBuilders(signatures: readonly Signature[], first: string): s
     "",
     CLASS_DOC,
     "export abstract class Builders {",
-    "/** Positions the view on the next free slot, without queueing it: a prep function that throws leaves nothing behind. */",
+    "/** Positions the view on the next free slot without queueing it: a prep function that throws leaves nothing. */",
     "protected abstract claim(): Sqe;",
     "",
     "/** Queues the slot that {@link claim} positioned on, and returns its view for modifiers. */",

@@ -9,6 +9,9 @@ import type { Since } from "./since.ts";
 /** Sentences about constants, by name (gen/notes.json). */
 export type Notes = Record<string, string>;
 
+/** Columns of a line. */
+const WIDTH = 120;
+
 /** Emits the file's text, unformatted. */
 export function emitConstants(facts: Facts, since: ReadonlyMap<string, Since>, notes: Notes): string {
   const all = constantsOf(facts);
@@ -40,5 +43,17 @@ function comment(name: string, value: bigint, group: Group, since: ReadonlyMap<s
   if (kernel === undefined) throw new Error(`${name} has no first kernel`);
   const bit = group.bits && value > 0n && (value & (value - 1n)) === 0n ? `, bit ${value.toString(2).length - 1}` : "";
   const kind = `${group.noun}${bit}.`;
-  return `/** ${note === undefined ? "" : `${note} `}${kind} @kernel ${kernel} */`;
+  const text = `${note === undefined ? "" : `${note} `}${kind} @kernel ${kernel}`;
+  return text.length + "/**  */".length <= WIDTH ? `/** ${text} */` : ["/**", ...wrap(text), " */"].join("\n");
+}
+
+/** Lines of a block comment, broken between words. */
+function wrap(text: string): string[] {
+  const lines = [" *"];
+  for (const word of text.split(" ")) {
+    const last = lines.length - 1;
+    if (`${lines[last]} ${word}`.length <= WIDTH) lines[last] += ` ${word}`;
+    else lines.push(` * ${word}`);
+  }
+  return lines;
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { diffFacts } from "./diff.ts";
 import { compareKernels, factsOf } from "./facts.ts";
-import type { Facts } from "./facts.ts";
+import type { Facts, HeaderSet } from "./facts.ts";
 import { fromArchive, fromPath, fromSystem } from "./headers.ts";
 import { factsText, makeOutputs } from "./outputs.ts";
 import { factsPath, readInputs, readKernels, ROOT } from "./project.ts";
@@ -39,12 +39,19 @@ interface Options {
   readonly version: string | undefined;
 }
 
-/** Facts of the headers that the options name, or null when they name none. */
-async function chosenFacts(options: Options): Promise<Facts | null> {
-  if (options.header !== undefined) return factsOf(await fromPath(options.header));
-  if (options.system) return factsOf(await fromSystem());
+/** The headers that the options name, or null when they name none. */
+async function chosenHeaders(options: Options): Promise<HeaderSet | null> {
+  if (options.header !== undefined) return fromPath(options.header);
+  if (options.system) return fromSystem();
   if (options.suite === undefined && options.version === undefined) return null;
-  return factsOf(await fromArchive({ suite: options.suite, version: options.version }));
+  return fromArchive({ suite: options.suite, version: options.version });
+}
+
+/** The facts of those headers. */
+async function chosenFacts(options: Options): Promise<Facts | null> {
+  const set = await chosenHeaders(options);
+  if (set?.note !== undefined) console.log(set.note);
+  return set && factsOf(set);
 }
 
 /** What `--diff` was given: a kernel whose facts are committed, or a path. */

@@ -5,7 +5,10 @@ import { provenance } from "./output.ts";
 /** Messages by name (gen/messages.json). */
 export type Messages = Record<string, string>;
 
-/** Emits the file's text, unformatted. A second name of a number (EWOULDBLOCK) gets a constant, not a place in the tables. */
+/**
+ * Emits the file's text, unformatted. A second name of a number (EWOULDBLOCK) gets a constant, not a place in the
+ * tables.
+ */
 export function emitErrno(facts: Facts, messages: Messages): string {
   const names = new Map<number, string>();
   const constants: string[] = [];

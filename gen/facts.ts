@@ -21,6 +21,8 @@ export interface Origin {
 export interface HeaderSet {
   readonly origin: Origin;
   readonly sources: readonly Source[];
+  /** What a person should know about where they came from. */
+  readonly note?: string;
 }
 
 /** A struct or union: bytes, and one line per field (see {@link FieldFact}). */

@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { cacheFolder, fetchFile, versionsOf } from "./apt.ts";
+import { ArchiveUnreachable, cacheFolder, fetchFile, versionsOf } from "./apt.ts";
 import { WANTED } from "./facts.ts";
 import type { HeaderSet, Origin } from "./facts.ts";
 
@@ -69,26 +69,36 @@ export async function fromArchive(wish: {
   version?: string | undefined;
 }): Promise<HeaderSet> {
   const suites = wish.suite === undefined ? SUITES : [wish.suite];
-  const wanted = (v: string): boolean =>
-    wish.version === undefined ||
-    v === wish.version ||
-    v.startsWith(`${wish.version}.`) ||
-    v.startsWith(`${wish.version}-`);
+  const wanted = (v: string): boolean => wish.version === undefined || matches(v, wish.version);
+  const unreachable: string[] = [];
   for (const suite of suites) {
-    const listed = (await versionsOf(PACKAGE, suite)).find((p) => wanted(p.version));
-    if (!listed) continue;
-    return fromPackage({
-      kernel: releaseOf(listed.version),
-      name: `${PACKAGE} ${listed.version}`,
-      archive: { suite, file: listed.file, sha256: listed.sha256 },
+    const listed = await versionsOf(PACKAGE, suite).catch((error: unknown) => {
+      if (!(error instanceof ArchiveUnreachable)) throw error;
+      unreachable.push(error.message);
+      return [];
     });
+    const found = listed.find((p) => wanted(p.version));
+    if (found) return fromPackage(originOf(found.version, suite, found.file, found.sha256));
   }
   const pooled = wish.version === undefined ? null : await fromPool(wish.version, suites);
   if (pooled) return pooled;
+  if (unreachable.length > 0) throw new ArchiveUnreachable(unreachable.join("\n"));
   throw new Error(`no ${PACKAGE} ${wish.version ?? ""} in ${suites.join(", ")}`);
 }
 
-/** A whole version that has left its suite's index but may still be in the pool: then nothing signed vouches for its hash. */
+/** Whether a package version is `wish`, or begins with it at a dot or dash: 7.2 matches 7.2.12-1, not 7.21. */
+function matches(version: string, wish: string): boolean {
+  return version === wish || version.startsWith(`${wish}.`) || version.startsWith(`${wish}-`);
+}
+
+function originOf(version: string, suite: string, file: string, sha256: string): Origin {
+  return { kernel: releaseOf(version), name: `${PACKAGE} ${version}`, archive: { suite, file, sha256 } };
+}
+
+/**
+ * A whole version that has left its suite's index but may still be in the pool: then nothing signed vouches for its
+ * hash.
+ */
 async function fromPool(version: string, suites: readonly string[]): Promise<HeaderSet | null> {
   if (!version.includes("-")) return null;
   for (const suite of suites) {
@@ -96,8 +106,8 @@ async function fromPool(version: string, suites: readonly string[]): Promise<Hea
     const file = `${folder}/l/linux/${PACKAGE}_${version}_all.deb`;
     const found = await fetchFile(suite, file, null).catch(() => null);
     if (!found) continue;
-    const archive = { suite, file, sha256: found.sha256 };
-    return fromPackage({ kernel: releaseOf(version), name: `${PACKAGE} ${version}`, archive });
+    const set = await fromPackage(originOf(version, suite, file, found.sha256));
+    return { ...set, note: `${file} is in no index any more: no signature vouches for it` };
   }
   return null;
 }

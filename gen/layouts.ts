@@ -4,18 +4,19 @@ import type { FieldFact, Facts, StructFact } from "./facts.ts";
 import { provenance } from "./output.ts";
 
 const PREAMBLE = `/**
- * Layouts of io_uring's structs on x86-64 and arm64 (they are the same), as plain numbers that a bundler can inline and shake.
- * For a struct S and a field F, both in upper case:
+ * Layouts of io_uring's structs on x86-64 and arm64 (they are the same), as plain numbers that a bundler can inline and
+ * shake. For a struct S and a field F, both in upper case:
  *
  * - \`S_SIZE\`: bytes of the struct, without a flexible array at its end.
  * - \`S_OFF_F\`: bytes from the start of the struct to the field.
  * - \`S_LEN_F\`: bytes of the field; 0 for a flexible array.
- * - \`S_WORD_F\`: the field's index in an Int32Array over the struct (\`S_OFF_F / 4\`), for fields that fill whole words. Of a
- *   64-bit field it is the low half; the high half is the next word. This is what a hot path adds to a slot's first word.
+ * - \`S_WORD_F\`: the field's index in an Int32Array over the struct (\`S_OFF_F / 4\`), for fields that fill whole
+ *   words. Of a 64-bit field it is the low half; the high half is the next word. This is what a hot path adds to a
+ *   slot's first word.
  * - \`S_STRIDE_F\`: bytes of one element, for arrays.
  *
- * Members of unions have the same offset as one another. A field of an unnamed struct counts as the struct's around it; a field
- * of a named one without a tag is joined to its name with an underscore.
+ * Members of unions have the same offset as one another. A field of an unnamed struct counts as the struct's around it;
+ * a field of a named one without a tag is joined to its name with an underscore.
  */`;
 
 /** Emits the file's text, unformatted. */

@@ -1,6 +1,6 @@
 /**
- * Kernel header text to constants, enums and record types.
- * A recursive-descent reader of the C that uapi headers are written in; what it cannot read, it refuses by file and line.
+ * Kernel header text to constants, enums and record types. A recursive-descent reader of the C that uapi headers are
+ * written in; what it cannot read, it refuses by file and line.
  */
 import { evaluate } from "./expression.ts";
 import type { Scope, Value } from "./expression.ts";

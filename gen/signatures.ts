@@ -1,6 +1,6 @@
 /**
- * Reads the prep functions' signatures and doc comments out of their source: the one place where an operation's arguments are
- * written down. Whatever delegates to a prep function is generated from what is read here.
+ * Reads the prep functions' signatures and doc comments out of their source: the one place where an operation's
+ * arguments are written down. Whatever delegates to a prep function is generated from what is read here.
  */
 import { tokenizeTs } from "./typescript.ts";
 import type { TsToken } from "./typescript.ts";
@@ -27,7 +27,9 @@ export interface Signature {
   readonly man: string;
   /** liburing's helper of the same work, when the man page is one of a helper's. */
   readonly helper: string | null;
-  /** The opcodes that its body names, itself or through the functions it calls; none when its caller names it (`op`). */
+  /**
+   * The opcodes that its body names, itself or through the functions it calls; none when its caller names it (`op`).
+   */
   readonly opcodes: readonly string[];
   /** Types its parameters use: name, and the module (relative to the prep file) that exports it. */
   readonly types: ReadonlyMap<string, string>;

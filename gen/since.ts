@@ -16,7 +16,9 @@ export interface Since {
   readonly exact: boolean;
 }
 
-/** What the headers alone say of a name: it appeared after `after` (null: before all of them) and at the latest in `by`. */
+/**
+ * What the headers alone say of a name: it appeared after `after` (null: before all of them) and at the latest in `by`.
+ */
 export interface Bounds {
   readonly after: string | null;
   readonly by: string;

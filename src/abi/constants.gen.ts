@@ -7,7 +7,10 @@
 
 // Opcodes: `sqe->opcode`
 
-/** Does nothing and completes; with flags, completes with a result, file or buffer of the caller's choosing. Opcode. @kernel 5.1 */
+/**
+ * Does nothing and completes; with flags, completes with a result, file or buffer of the caller's choosing. Opcode.
+ * @kernel 5.1
+ */
 export const IORING_OP_NOP = 0;
 /** Reads from a file into several buffers. Opcode. @kernel 5.1 */
 export const IORING_OP_READV = 1;
@@ -101,7 +104,10 @@ export const IORING_OP_GETXATTR = 44;
 export const IORING_OP_SOCKET = 45;
 /** Sends a command to the file's driver: sockets, block devices, NVMe, ublk, FUSE. Opcode. @kernel 5.19 */
 export const IORING_OP_URING_CMD = 46;
-/** Sends from the caller's memory without copying; a second completion says when the memory is free again. Opcode. @kernel 6.0 */
+/**
+ * Sends from the caller's memory without copying; a second completion says when the memory is free again. Opcode.
+ * @kernel 6.0
+ */
 export const IORING_OP_SEND_ZC = 47;
 /** Sends a message without copying; a second completion says when the memory is free again. Opcode. @kernel 6.1 */
 export const IORING_OP_SENDMSG_ZC = 48;
@@ -146,7 +152,9 @@ export const IORING_OP_LAST = 65;
 export const IOSQE_FIXED_FILE = 1;
 /** Starts when all earlier requests have completed; later ones wait for it. SQE flag, bit 1. @kernel 5.2 */
 export const IOSQE_IO_DRAIN = 2;
-/** The next request starts when this one has succeeded, and is cancelled when it has not. SQE flag, bit 2. @kernel 5.3 */
+/**
+ * The next request starts when this one has succeeded, and is cancelled when it has not. SQE flag, bit 2. @kernel 5.3
+ */
 export const IOSQE_IO_LINK = 4;
 /** The next request starts when this one is done, whatever its result. SQE flag, bit 3. @kernel 5.5 */
 export const IOSQE_IO_HARDLINK = 8;
@@ -556,7 +564,10 @@ export const IORING_REGISTER_IOWQ_AFF = 17;
 export const IORING_UNREGISTER_IOWQ_AFF = 18;
 /** Sets how many workers there may be, and tells how many there might be before. Register opcode. @kernel 5.15 */
 export const IORING_REGISTER_IOWQ_MAX_WORKERS = 19;
-/** Registers rings with the task, so that entering them needs no look-up of the descriptor. Register opcode. @kernel 5.18 */
+/**
+ * Registers rings with the task, so that entering them needs no look-up of the descriptor. Register opcode. @kernel
+ * 5.18
+ */
 export const IORING_REGISTER_RING_FDS = 20;
 /** Takes such rings back. Register opcode. @kernel 5.18 */
 export const IORING_UNREGISTER_RING_FDS = 21;

@@ -116,11 +116,11 @@ import { prepGetxattr, prepSetxattr, prepFgetxattr, prepFsetxattr } from "./prep
 import type { Sqe } from "./sqe.ts";
 
 /**
- * Every prep function as a method. A ring extends this and says how a slot is found and queued, so that no method is kept
- * by hand.
+ * Every prep function as a method. A ring extends this and says how a slot is found and queued, so that no method is
+ * kept by hand.
  */
 export abstract class Builders {
-  /** Positions the view on the next free slot, without queueing it: a prep function that throws leaves nothing behind. */
+  /** Positions the view on the next free slot without queueing it: a prep function that throws leaves nothing. */
   protected abstract claim(): Sqe;
 
   /** Queues the slot that {@link claim} positioned on, and returns its view for modifiers. */
