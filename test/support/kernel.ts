@@ -1,0 +1,95 @@
+/**
+ * What the running kernel has, asked of it and never of its version. A test that needs more than every supported kernel
+ * has is made with {@link needs}: where the kernel lacks it the test is skipped, and its title says what is missing and
+ * which kernel was the first to have it.
+ */
+import { test } from "bun:test";
+import * as constants from "../../src/abi/constants.gen.ts";
+import since from "../../gen/since.json";
+import { Ring } from "../../src/index.ts";
+
+type Body = () => void | Promise<unknown>;
+
+/** How a test is declared. */
+export type Declare = (title: string, body: Body, timeoutMs?: number) => void;
+
+/** Whatever io_uring constant there is, by its name. */
+function valueOf(name: string): number {
+  const value = (constants as Record<string, unknown>)[name];
+  if (typeof value !== "number") throw new Error(`there is no constant ${name}`);
+  return value;
+}
+
+/** The first kernel that has a constant, as the project's own table says. */
+export function firstKernel(name: string): string {
+  for (const [kernel, names] of Object.entries(since)) {
+    if (name in names) return kernel;
+  }
+  throw new Error(`no kernel is known for ${name}`);
+}
+
+const asked = ((): { ops: (op: number) => boolean; features: number } => {
+  using ring = new Ring(1);
+  const probe = ring.probe();
+  return { ops: (op) => probe.supports(op), features: ring.setup.features };
+})();
+
+/** What a NOP with a flag answers: EINVAL where the flag is not known. */
+function nopTakes(flag: number): boolean {
+  // Completions of 32 bytes, because one of the flags asks for one.
+  using ring = new Ring(1, { cqe32: true });
+  ring.prepNopFlags(flag & ~constants.IORING_NOP_FILE);
+  ring.submitAndWait(1);
+  return ring.peekCqe()?.res !== -22;
+}
+
+/** Whether the kernel takes a setup flag together with those that it depends on. */
+function setupTakes(flag: number): boolean {
+  const company =
+    flag === constants.IORING_SETUP_DEFER_TASKRUN
+      ? constants.IORING_SETUP_SINGLE_ISSUER
+      : flag === constants.IORING_SETUP_TASKRUN_FLAG
+        ? constants.IORING_SETUP_COOP_TASKRUN
+        : flag === constants.IORING_SETUP_HYBRID_IOPOLL
+          ? constants.IORING_SETUP_IOPOLL
+          : 0;
+  try {
+    new Ring(1, { flags: flag | company }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the kernel has the operation, feature, setup flag or NOP flag of this name. */
+export function has(name: string): boolean {
+  const value = valueOf(name);
+  if (name.startsWith("IORING_OP_")) return asked.ops(value);
+  if (name.startsWith("IORING_FEAT_")) return (asked.features & value) !== 0;
+  if (name.startsWith("IORING_NOP_")) return nopTakes(value);
+  if (name.startsWith("IORING_SETUP_")) return setupTakes(value);
+  throw new Error(`${name} cannot be asked for: give needs() a question of its own`);
+}
+
+/** Missing names with their kernels, as a skipped test's title has them. */
+function lack(names: readonly string[]): string {
+  return names.map((name) => `${name}, Linux ${firstKernel(name)}`).join("; ");
+}
+
+/**
+ * Declares a test that needs operations, features or flags by name.
+ *
+ * @param also for names that cannot be asked for one by one: the question to the kernel.
+ */
+export function needs(names: string | readonly string[], also?: () => boolean): Declare {
+  const wanted = typeof names === "string" ? [names] : names;
+  const missing = also === undefined ? wanted.filter((name) => !has(name)) : also() ? [] : wanted;
+  if (missing.length === 0) return test;
+  return (title, body) => test.skip(`${title} (needs ${lack(missing)})`, body);
+}
+
+/** Declares a test that needs something of the machine that is no matter of the kernel's version. */
+export function needsThat(there: boolean, reason: string): Declare {
+  if (there) return test;
+  return (title, body) => test.skip(`${title} (needs ${reason})`, body);
+}
