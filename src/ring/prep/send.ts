@@ -62,6 +62,7 @@ export function prepSendto(
   const address = addressOf(addr);
   const addressLength = lengthOf(addr, addrlen);
   checkU16("address length", addressLength);
+  checkU32("send flags", flags);
   prepSend(sqe, sockfd, buf, flags, len);
   sqe.write64(SQE_OFF, address);
   sqe.set(SQE_FILE_INDEX, addressLength);
@@ -130,6 +131,7 @@ export function prepSendZcFixed(
 ): void {
   checkU16("registered buffer's index", bufIndex);
   checkU16("zero-copy flags", zcFlags);
+  checkU32("send flags", flags);
   prepSendZc(sqe, sockfd, buf, flags, zcFlags | IORING_RECVSEND_FIXED_BUF, len);
   sqe.set(SQE_BUF_INDEX, bufIndex);
 }
