@@ -52,7 +52,7 @@ const MFD_CLOEXEC = 1;
 const EINVAL = 22;
 
 let loaded: Syscalls | undefined;
-// Bun: the code that the addresses point at lives as long as the library object that made it.
+// The code that the addresses point at lives as long as the library object that made it.
 const libraries: unknown[] = [];
 
 /**

@@ -166,6 +166,23 @@ describe("margin words stand above what they explain", () => {
   });
 });
 
+describe("workarounds name the test that says when they can go", () => {
+  const check = (source: Source): Finding[] => rules.workaroundsNameTheirTest(source, (path) => paths.includes(path));
+
+  test("in the library", () => {
+    expect(sources.some(({ text }) => text.includes("// Bun:"))).toBe(true);
+    holds(check);
+  });
+
+  test("one that does not is found", () => {
+    const text = (comment: string): Source =>
+      sourceOf("src/memory.ts", `  // Bun: it moves;\n  // ${comment}\n  f();\n`);
+    expect(check(text("see elsewhere."))).toHaveLength(1);
+    expect(check(text("test/nowhere.test.ts says when this can go."))).toHaveLength(1);
+    expect(check(text("test/tidy.test.ts says when this can go."))).toEqual([]);
+  });
+});
+
 describe("everything public has a doc comment", () => {
   const check = (source: Source): Finding[] => docs.documentsWhatIsPublic(source, surface);
 

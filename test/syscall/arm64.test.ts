@@ -83,9 +83,7 @@ async function boot(): Promise<string> {
   return Bun.stripANSI(output).replaceAll("\r", "");
 }
 
-const reason = "needs qemu-system-aarch64, what test/syscall/arm64.sh fetches, and another processor than arm64";
-
-describe.skipIf(missing)(`on arm64 (${reason})`, () => {
+describe.skipIf(missing)("on arm64 (needs qemu-system-aarch64 and what test/syscall/arm64.sh fetches)", () => {
   test("the shim compiles, both ways pass its tests, and a NOP comes back from a real ring", async () => {
     const output = await boot();
     const done = [...output.matchAll(/^@@ (\S+) (\d+)$/gm)].map(([, name, status]) => `${name} ${status}`);

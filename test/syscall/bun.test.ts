@@ -34,7 +34,7 @@ function echoes(): { direct: Echo; linked: Echo } | Error {
   }
 }
 
-// Bun: the code lives as long as the library object that made it.
+// The code lives as long as the library object that made it.
 const kept: unknown[] = [];
 const made = echoes();
 const withCompiler = test.skipIf(made instanceof Error);

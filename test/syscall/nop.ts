@@ -4,8 +4,7 @@
  */
 import { accessSync, constants, existsSync } from "node:fs";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
-import { IORING_ENTER_GETEVENTS, IORING_OFF_SQES } from "../../src/abi/constants.gen.ts";
-import { Mapping } from "../../src/memory.ts";
+import { Ring } from "../../src/index.ts";
 import { syscalls } from "../../syscall/shim.ts";
 
 /** What one run of the program found. */
@@ -14,8 +13,6 @@ export interface Report {
   backend: string;
   /** The processor's name. */
   arch: string;
-  /** What io_uring_setup answered: a descriptor, or -errno. */
-  setup: number;
   /** The user_data that the NOP came back with. */
   userData: number | undefined;
   /** Whether C headers are there. */
@@ -27,23 +24,11 @@ export interface Report {
 }
 
 function nop(): Report {
-  const { backend, setup, enter, close } = syscalls();
-  const report: Report = { backend, arch: process.arch, setup: 0, userData: undefined, ...around() };
-  const params = Mapping.anonymous(4096);
-  report.setup = setup(1, params.address);
-  if (report.setup < 0) return report;
-  const queue = Mapping.ofDescriptor(report.setup, 0, 4096);
-  const entries = Mapping.ofDescriptor(report.setup, IORING_OFF_SQES, 64);
-  const [tail, completions] = [(params.words[11] as number) >>> 2, (params.words[25] as number) >>> 2];
-  entries.words[8] = 77;
-  queue.words[tail] = 1;
-  enter(report.setup, 1, 1, IORING_ENTER_GETEVENTS, 0, 0);
-  report.userData = queue.words[completions];
-  entries.close();
-  queue.close();
-  close(report.setup);
-  params.close();
-  return report;
+  using ring = new Ring(1);
+  ring.prepNop().userData(77);
+  ring.submitAndWait(1);
+  const userData = ring.peekCqe()?.userData;
+  return { backend: syscalls().backend, arch: process.arch, userData, ...around() };
 }
 
 function around(): Pick<Report, "headers" | "sources" | "rootWrite"> {

@@ -108,6 +108,23 @@ function hasMargin(source: Source, line: number, word: string): boolean {
   return false;
 }
 
+/**
+ * A workaround, `// Bun:`, names the test that will say when it can go.
+ *
+ * @param exists whether the project has a file.
+ */
+export function workaroundsNameTheirTest(source: Source, exists: (path: string) => boolean): Finding[] {
+  if (!isLibrary(source.path)) return [];
+  return source.lines.flatMap((line, i) => {
+    if (!/^\s*\/\/ Bun:/.test(line)) return [];
+    const rest = source.lines.slice(i);
+    const length = rest.findIndex((next) => !/^\s*\/\//.test(next));
+    const comment = rest.slice(0, length < 0 ? rest.length : length).join(" ");
+    const tests = comment.match(/\btest\/[\w/]+\.test\.ts\b/g) ?? [];
+    return tests.some(exists) ? [] : [at(source, i + 1, "a workaround that names no test, or one that is not there")];
+  });
+}
+
 /** No default exports, enums or namespaces. A declaration of a text import has nothing but a default. */
 export const avoidsWhatIsForbidden: Rule = (source) =>
   source.tokens.flatMap((token, i) => {
