@@ -8,9 +8,6 @@ import type { Since } from "./since.ts";
 /** The topics of the matrix, by key, in order. */
 const TOPICS: readonly string[] = ["op", "setup", "enter", "sqe", "cqe", "feature", "register"];
 
-/** The topics that the README's table names one by one. */
-const NEWS: readonly string[] = ["op", "setup", "register"];
-
 /** Markers that only end an enum: no feature of any kernel. */
 const MARKER = /_LAST$/;
 
@@ -78,30 +75,24 @@ function count(facts: Facts, key: string): number {
   return [...constantsOf(facts).keys()].filter((name) => groupOf(name)?.key === key && !MARKER.test(name)).length;
 }
 
-/** What a kernel brings over the one before it: opcodes, flags and registrations by name, the rest by number. */
-function news(facts: Facts, before: Facts): string {
-  const known = constantsOf(before);
-  const fresh = [...constantsOf(facts).keys()].filter((name) => !known.has(name) && !MARKER.test(name));
-  const named = NEWS.flatMap((key) => fresh.filter((name) => groupOf(name)?.key === key));
-  const rest = fresh.length - named.length;
-  const words = named.map((name) => name.replace(/^IORING_(OP_)?/, ""));
-  if (rest > 0) words.push(`${rest} other constant${rest === 1 ? "" : "s"}`);
-  return words.join(", ");
-}
-
 /** The README's table: one row per kernel. */
 export function kernelTable(kernels: readonly Facts[]): string {
   const rows = kernels.map((facts, i) => {
     const before = kernels[i - 1];
-    const told = before ? news(facts, before) : "";
+    const known = constantsOf(before ?? facts);
+    const fresh = [...constantsOf(facts).keys()].filter((name) => !known.has(name) && !MARKER.test(name));
+    const operations = fresh
+      .filter((name) => groupOf(name)?.key === "op")
+      .map((name) => name.slice("IORING_OP_".length));
     // USE_REGISTERED_RING is a flag among the register opcodes.
     const registers =
       count(facts, "register") - (constantsOf(facts).has("IORING_REGISTER_USE_REGISTERED_RING") ? 1 : 0);
-    return `| ${facts.kernel} | ${count(facts, "op")} | ${registers} | ${count(facts, "setup")} | ${told} |`;
+    const counts = [count(facts, "op"), registers, count(facts, "setup"), before ? fresh.length : ""];
+    return `| ${[facts.kernel, ...counts, operations.join(", ")].join(" | ")} |`;
   });
   return [
-    "| kernel | operations | registrations | setup flags | new since the row above |",
-    "| --- | --: | --: | --: | --- |",
+    "| kernel | operations | registrations | setup flags | new constants | new operations |",
+    "| --- | --: | --: | --: | --: | --- |",
     ...rows,
   ].join("\n");
 }

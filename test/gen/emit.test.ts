@@ -234,8 +234,8 @@ describe("emitMatrix()", () => {
 
   test("kernelTable() counts and names what is new", () => {
     expect(kernelTable([older, newer]).split("\n").slice(2)).toEqual([
-      "| 6.12 | 2 | 0 | 0 |  |",
-      "| 6.16 | 3 | 0 | 1 | WRITEV, SETUP_IOPOLL |",
+      "| 6.12 | 2 | 0 | 0 |  |  |",
+      "| 6.16 | 3 | 0 | 1 | 2 | WRITEV |",
     ]);
   });
 
