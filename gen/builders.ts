@@ -48,8 +48,10 @@ export function emitBuilders(signatures: readonly Signature[], first: string): s
     ([file, list]) => `import { ${list.map((s) => s.name).join(", ")} } from "./prep/${file}";`,
   );
   const methods = signatures.map((s) => {
-    const names = ["this.claim()", ...s.parameters.map((p) => p.name)].join(", ");
-    return `${delegateDoc(s)}\n${s.name}(${parameterList(s)}): Sqe {\n${s.name}(${names});\nreturn this.commit();\n}`;
+    // Operations of 128 bytes are named for it, and take another kind of slot.
+    const wide = s.name.endsWith("128") ? "Wide" : "";
+    const names = [`this.claim${wide}()`, ...s.parameters.map((p) => p.name)].join(", ");
+    return `${delegateDoc(s)}\n${s.name}(${parameterList(s)}): Sqe {\n${s.name}(${names});\nreturn this.commit${wide}();\n}`;
   });
   return [
     `// ${first}`,
@@ -64,6 +66,12 @@ export function emitBuilders(signatures: readonly Signature[], first: string): s
     "",
     "/** Queues the slot that {@link claim} positioned on, and returns its view for modifiers. */",
     "protected abstract commit(): Sqe;",
+    "",
+    "/** {@link claim} for an operation of 128 bytes. */",
+    "protected abstract claimWide(): Sqe;",
+    "",
+    "/** {@link commit} for a slot that {@link claimWide} positioned on. */",
+    "protected abstract commitWide(): Sqe;",
     "",
     methods.join("\n\n"),
     "}",

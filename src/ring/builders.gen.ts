@@ -126,6 +126,12 @@ export abstract class Builders {
   /** Queues the slot that {@link claim} positioned on, and returns its view for modifiers. */
   protected abstract commit(): Sqe;
 
+  /** {@link claim} for an operation of 128 bytes. */
+  protected abstract claimWide(): Sqe;
+
+  /** {@link commit} for a slot that {@link claimWide} positioned on. */
+  protected abstract commitWide(): Sqe;
+
   /**
    * Puts `nr` buffers of `len` bytes each, which follow one another from `addr` on, into the group `bgid`, with the
    * numbers `bid`, `bid` + 1 and so on. A buffer must live until a completion has named it or it is removed. `res` is 0
@@ -223,8 +229,8 @@ export abstract class Builders {
    * @man io_uring_prep_uring_cmd128(3)
    */
   prepUringCmd128(cmdOp: number, fd: number, command?: Uint8Array | null): Sqe {
-    prepUringCmd128(this.claim(), cmdOp, fd, command);
-    return this.commit();
+    prepUringCmd128(this.claimWide(), cmdOp, fd, command);
+    return this.commitWide();
   }
 
   /**
@@ -761,8 +767,8 @@ export abstract class Builders {
    * @man io_uring_prep_nop128(3)
    */
   prepNop128(): Sqe {
-    prepNop128(this.claim());
-    return this.commit();
+    prepNop128(this.claimWide());
+    return this.commitWide();
   }
 
   /**

@@ -119,12 +119,12 @@ export class Gate {
     cq.publish();
     this.errno = 0;
     if (this.#sqpoll) return this.#submitToThread(n, flags);
-    const before = sq.head;
+    let total = 0;
     for (;;) {
       const queued = sq.publish();
       if (queued === 0 && (flags === 0 || (n > 0 && this.#isReady(n)))) break;
       const taken = this.#enter(queued, n, flags);
-      sq.refresh();
+      total += sq.settle(taken);
       // Kernel: without SUBMIT_ALL a failing entry ends the submission, and nothing is waited for: go on with the rest.
       if (taken > 0 && taken < queued) continue;
       if (taken < 0) this.#stopShort(taken);
@@ -132,7 +132,7 @@ export class Gate {
       // Kernel: a polled ring may return without a completion (seen on 6.18): only there a wait is taken up again.
       if (taken < 0 || !this.#iopoll || cq.ready >= n) break;
     }
-    return (sq.head - before) | 0;
+    return total;
   }
 
   /** The same on an SQPOLL ring: the thread reads the queue, and is woken only where it sleeps. */

@@ -89,6 +89,10 @@ export interface RingOptions {
   noSqarray?: boolean;
   /** Completions of 16 and of 32 bytes side by side. @kernel 6.18 */
   cqeMixed?: boolean;
+  /** Entries of 64 and of 128 bytes side by side; at least 4 entries. @kernel 6.19 */
+  sqeMixed?: boolean;
+  /** Each submission starts at the queue's first entry, so that the same memory stays in the caches. @kernel 7.0 */
+  sqRewind?: boolean;
   /** Further raw bits of IORING_SETUP_*, for what this library does not know yet. */
   flags?: number;
   /**
@@ -115,6 +119,8 @@ const flagOptions = {
   noSqarray: IORING_SETUP_NO_SQARRAY,
   hybridIopoll: IORING_SETUP_HYBRID_IOPOLL,
   cqeMixed: IORING_SETUP_CQE_MIXED,
+  sqeMixed: IORING_SETUP_SQE_MIXED,
+  sqRewind: IORING_SETUP_SQ_REWIND,
 } as const;
 
 const valueOptions = ["modern", "sqThreadCpu", "sqThreadIdleMs", "cqEntries", "attachWq", "noMmap", "flags", "iowait"];
@@ -215,7 +221,7 @@ function checkContradictions(flags: number, options: RingOptions): void {
       refuse("coopTaskrun is of no use with sqpoll, whose thread is never interrupted");
     if (has(IORING_SETUP_DEFER_TASKRUN)) refuse("deferTaskrun excludes sqpoll: its thread runs completions' work");
     if (has(IORING_SETUP_TASKRUN_FLAG)) refuse("taskrunFlag excludes sqpoll: its thread runs completions' work");
-    if (has(IORING_SETUP_SQ_REWIND)) refuse("SQ_REWIND excludes sqpoll, whose thread needs a moving tail");
+    if (has(IORING_SETUP_SQ_REWIND)) refuse("sqRewind excludes sqpoll, whose thread needs a moving tail");
   } else {
     if (options.sqThreadCpu !== undefined) refuse("sqThreadCpu needs sqpoll");
     if (options.sqThreadIdleMs !== undefined) refuse("sqThreadIdleMs needs sqpoll");
@@ -227,11 +233,8 @@ function checkContradictions(flags: number, options: RingOptions): void {
   if (has(IORING_SETUP_HYBRID_IOPOLL) && !has(IORING_SETUP_IOPOLL)) refuse("hybridIopoll needs iopoll");
   if (has(IORING_SETUP_REGISTERED_FD_ONLY) && !has(IORING_SETUP_NO_MMAP)) refuse("registeredFdOnly needs noMmap");
   if (has(IORING_SETUP_CQE32) && has(IORING_SETUP_CQE_MIXED)) refuse("cqe32 and cqeMixed exclude each other");
-  if (has(IORING_SETUP_SQE128) && has(IORING_SETUP_SQE_MIXED)) refuse("sqe128 and SQE_MIXED exclude each other");
-  if (has(IORING_SETUP_SQ_REWIND) && !has(IORING_SETUP_NO_SQARRAY)) refuse("SQ_REWIND needs noSqarray");
-  if (has(IORING_SETUP_SQE_MIXED | IORING_SETUP_SQ_REWIND)) {
-    refuse("SQE_MIXED and SQ_REWIND change how entries are queued, which this version does not do yet");
-  }
+  if (has(IORING_SETUP_SQE128) && has(IORING_SETUP_SQE_MIXED)) refuse("sqe128 and sqeMixed exclude each other");
+  if (has(IORING_SETUP_SQ_REWIND) && !has(IORING_SETUP_NO_SQARRAY)) refuse("sqRewind needs noSqarray");
 }
 
 function checkSizes(entries: number, flags: number, options: RingOptions): void {

@@ -143,6 +143,16 @@ export class Ring extends Registrations {
     return this.#sq.commit();
   }
 
+  protected override claimWide(): Sqe {
+    const sq = this.#sq;
+    if (((sq.limit - sq.tail) | 0) < sq.wideSlots || this.#guard[0] !== 1) this.#gate.makeRoom(sq.wideSlots);
+    return sq.claimWide();
+  }
+
+  protected override commitWide(): Sqe {
+    return this.#sq.commitWide();
+  }
+
   /**
    * Makes room for `n` entries, submitting what is queued if it must: before a chain, which has to be submitted whole.
    *

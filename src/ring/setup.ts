@@ -12,7 +12,9 @@ import {
   IORING_SETUP_NO_MMAP,
   IORING_SETUP_NO_SQARRAY,
   IORING_SETUP_SINGLE_ISSUER,
+  IORING_SETUP_SQ_REWIND,
   IORING_SETUP_SQE128,
+  IORING_SETUP_SQE_MIXED,
   IORING_SETUP_SQPOLL,
   IORING_SETUP_SUBMIT_ALL,
   IORING_SETUP_TASKRUN_FLAG,
@@ -203,12 +205,17 @@ function assemble(
     if (withArray)
       for (let i = 0; i < sqEntries; i++) ring.words[params.sqOffset(IO_SQRING_OFFSETS_WORD_ARRAY) / 4 + i] = i;
     const sqWords = sqes.words.subarray(0, (sqEntries * entryBytes) / 4);
-    const sq = new SubmissionQueue(sqEntries, entryBytes, sqWords, ring.words, {
+    const kind = {
+      mixed: (flags & IORING_SETUP_SQE_MIXED) !== 0,
+      rewind: (flags & IORING_SETUP_SQ_REWIND) !== 0,
+    };
+    const sqLayout = {
       head: params.sqOffset(IO_SQRING_OFFSETS_WORD_HEAD) / 4,
       tail: params.sqOffset(IO_SQRING_OFFSETS_WORD_TAIL) / 4,
       flags: params.sqOffset(IO_SQRING_OFFSETS_WORD_FLAGS) / 4,
       dropped: params.sqOffset(IO_SQRING_OFFSETS_WORD_DROPPED) / 4,
-    });
+    };
+    const sq = new SubmissionQueue(sqEntries, entryBytes, sqWords, ring.words, sqLayout, kind);
     const cq = new CompletionQueue(cqEntries, cqeSizesOf(flags), ring.words, {
       head: params.cqOffset(IO_CQRING_OFFSETS_WORD_HEAD) / 4,
       tail: params.cqOffset(IO_CQRING_OFFSETS_WORD_TAIL) / 4,

@@ -1,5 +1,5 @@
 /** The submission queue: entries that we fill, a tail that we move, a head that the kernel moves. */
-import { IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from "../abi/constants.gen.ts";
+import { IORING_OP_NOP, IOSQE_CQE_SKIP_SUCCESS, IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from "../abi/constants.gen.ts";
 import { Sqe } from "./sqe.ts";
 
 /** @internal Where the kernel keeps the queue's words, as indices into the ring's mapping. */
@@ -8,6 +8,17 @@ export interface SqLayout {
   tail: number;
   flags: number;
   dropped: number;
+}
+
+/** The bits of an entry's first word that tie it to its successor. */
+const LINKS = (IOSQE_IO_LINK | IOSQE_IO_HARDLINK) << 8;
+
+/** @internal How a queue differs from the plain one. */
+export interface SqKind {
+  /** Entries of 64 and of 128 bytes side by side (IORING_SETUP_SQE_MIXED). */
+  mixed: boolean;
+  /** Each submission starts at the first entry again (IORING_SETUP_SQ_REWIND): there is no tail and no head. */
+  rewind: boolean;
 }
 
 /** @internal */
@@ -24,12 +35,29 @@ export class SubmissionQueue {
   limit: number;
   /** The tail that the kernel has been shown. */
   published = 0;
+  /** Whether the kernel was ever shown an entry. */
+  everSubmitted = false;
+  /** The tail just after the last entry that took two slots. */
+  #wideTail = -1;
+  /** Whether the entry being written comes after a filler in the last slot, because it would wrap otherwise. */
+  #afterFiller = false;
+  readonly #mixed: boolean;
+  readonly #rewind: boolean;
   readonly #mask: number;
   readonly #shift: number;
   readonly #ring: Int32Array;
   readonly #layout: SqLayout;
 
-  constructor(entries: number, entryBytes: number, words: Int32Array, ring: Int32Array, layout: SqLayout) {
+  constructor(
+    entries: number,
+    entryBytes: number,
+    words: Int32Array,
+    ring: Int32Array,
+    layout: SqLayout,
+    kind: SqKind,
+  ) {
+    this.#mixed = kind.mixed;
+    this.#rewind = kind.rewind;
     this.entries = this.limit = entries;
     this.#mask = entries - 1;
     this.#shift = entryBytes === 128 ? 5 : 4;
@@ -42,6 +70,7 @@ export class SubmissionQueue {
   claim(): Sqe {
     const sqe = this.sqe;
     sqe.at = (this.tail & this.#mask) << this.#shift;
+    if (this.#mixed) sqe.wide = false;
     return sqe;
   }
 
@@ -51,17 +80,58 @@ export class SubmissionQueue {
     return this.sqe;
   }
 
+  /** How many free slots an entry of 128 bytes needs: two that do not wrap, on a ring of both sizes. */
+  get wideSlots(): number {
+    if (!this.#mixed) return 1;
+    return (this.tail & this.#mask) === this.#mask ? 3 : 2;
+  }
+
+  /** Points the view at the next free entry of 128 bytes, if the ring can have one, for {@link commitWide}. */
+  claimWide(): Sqe {
+    if (!this.#mixed) return this.claim();
+    this.#afterFiller = (this.tail & this.#mask) === this.#mask;
+    const sqe = this.sqe;
+    sqe.at = this.#afterFiller ? 0 : (this.tail & this.#mask) << this.#shift;
+    sqe.wide = true;
+    return sqe;
+  }
+
+  /** Queues the entry that was claimed with {@link claimWide}, after a filler where it would have wrapped. */
+  commitWide(): Sqe {
+    if (!this.#mixed) return this.commit();
+    if (this.#afterFiller) this.#fill();
+    this.tail = this.#wideTail = (this.tail + 2) | 0;
+    return this.sqe;
+  }
+
+  /** A NOP that nobody hears of takes the last slot. Within a chain it is a link like any other. */
+  #fill(): void {
+    const { words } = this.sqe;
+    const links = this.chained ? (words[this.#last()] as number) & LINKS : 0;
+    const at = this.#mask << this.#shift;
+    words.fill(0, at, at + this.sqe.stride);
+    words[at] = IORING_OP_NOP | (IOSQE_CQE_SKIP_SUCCESS << 8) | links;
+    this.tail = (this.tail + 1) | 0;
+  }
+
+  /** The first word of the entry queued last. */
+  #last(): number {
+    const slots = this.tail === this.#wideTail ? 2 : 1;
+    return (((this.tail - slots) | 0) & this.#mask) << this.#shift;
+  }
+
   /** Takes the entry under the view back, if it is the last one queued and the kernel has not been shown it. */
   retract(): void {
-    if (this.tail === this.published) return;
-    const last = (this.tail - 1) | 0;
-    if ((last & this.#mask) << this.#shift === this.sqe.at) this.tail = last;
+    if (this.tail === this.published || this.#last() !== this.sqe.at) return;
+    this.tail = (this.tail - (this.tail === this.#wideTail ? 2 : 1)) | 0;
   }
 
   /** Shows the kernel every queued entry; how many it has not taken yet. */
   publish(): number {
     if (this.published !== this.tail) {
       this.published = this.tail;
+      this.everSubmitted = true;
+      if (this.#rewind) return this.tail;
       // Ordering: a plain store is enough. The kernel reads this tail inside io_uring_enter, on this thread, after it.
       this.#ring[this.#layout.tail] = this.tail;
     }
@@ -71,6 +141,7 @@ export class SubmissionQueue {
   /** The same for a kernel thread that polls the queue (SQPOLL) and reads the tail whenever it likes. */
   publishToThread(): void {
     this.published = this.tail;
+    this.everSubmitted = true;
     // Ordering: a release store, because the entries must be visible before the tail that covers them. It is a full
     // barrier as well, which the look at IORING_SQ_NEED_WAKEUP after it needs: with less, that load could be done
     // before the store is visible, while the thread, about to sleep, sets the flag and sees the old tail. Both would
@@ -78,10 +149,23 @@ export class SubmissionQueue {
     Atomics.store(this.#ring, this.#layout.tail, this.tail);
   }
 
-  /** Sees how far the kernel has come. */
-  refresh(): void {
+  /** Sees how far the kernel has come after it said to have taken `taken` entries; how far that is. */
+  settle(taken: number): number {
+    if (this.#rewind) return this.#moveToFront(Math.max(taken, 0));
+    const before = this.head;
     // Ordering: a plain load is enough without SQPOLL: the kernel moves the head inside io_uring_enter only.
     this.#moveHead(this.#ring[this.#layout.head] as number);
+    return (this.head - before) | 0;
+  }
+
+  /** What was not taken starts the next submission, which begins at the first entry. */
+  #moveToFront(taken: number): number {
+    const { words, stride } = this.sqe;
+    if (taken < this.tail) words.copyWithin(0, taken * stride, this.tail * stride);
+    this.tail -= taken;
+    this.#wideTail -= taken;
+    this.published = 0;
+    return taken;
   }
 
   /** The same where a kernel thread moves the head. */
@@ -111,11 +195,6 @@ export class SubmissionQueue {
     return (this.tail - this.head) | 0;
   }
 
-  /** Whether the kernel was ever shown an entry: wrong only once in 2^32 entries, right at a multiple of that. */
-  get everSubmitted(): boolean {
-    return this.published !== 0;
-  }
-
   /** Forgets every entry that the kernel has not been shown. */
   discard(): void {
     this.tail = this.published;
@@ -123,9 +202,7 @@ export class SubmissionQueue {
 
   /** Whether the last queued entry waits for a successor in its chain. */
   get chained(): boolean {
-    if (this.tail === this.published) return false;
-    const last = (((this.tail - 1) | 0) & this.#mask) << this.#shift;
-    return ((this.sqe.words[last] as number) & ((IOSQE_IO_LINK | IOSQE_IO_HARDLINK) << 8)) !== 0;
+    return this.tail !== this.published && ((this.sqe.words[this.#last()] as number) & LINKS) !== 0;
   }
 
   /** From here on every claim takes the slow path. */

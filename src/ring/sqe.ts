@@ -133,9 +133,12 @@ export class Sqe extends Slot {
    * @throws RangeError `ERR_URING_ARG_VALUE` for a word past the entry.
    */
   word(index: number, value: number): this {
-    if (!(index >= 0 && index < this.stride && Math.floor(index) === index)) {
+    if (!(index >= 0 && index < (this.wide ? 32 : 16) && Math.floor(index) === index)) {
       return this.#checked(() => {
-        throw rangeError("ERR_URING_ARG_VALUE", `Cannot write word ${describe(index)}: an entry has ${this.stride}`);
+        throw rangeError(
+          "ERR_URING_ARG_VALUE",
+          `Cannot write word ${describe(index)}: an entry has ${this.wide ? 32 : 16}`,
+        );
       });
     }
     if ((value | 0) !== value && value >>> 0 !== value) return this.#checked(() => checkU32("a word", value));
