@@ -108,8 +108,7 @@ export class Gate {
   /** The same with a time limit or a signal mask. */
   submitAndWaitTimeout(n: number, timeoutMs: number, options: WaitOptions | undefined): void {
     this.checkOpen();
-    this.#argument.fill(timeoutMs, options, (this.#features & IORING_FEAT_MIN_TIMEOUT) !== 0);
-    this.submit(n, this.#waitFlags | IORING_ENTER_EXT_ARG);
+    this.submit(n, this.#waitFlags | this.#fillArgument(timeoutMs, options));
   }
 
   /** Submits what is queued, and waits for `n` where `flags` has GETEVENTS; how many entries the kernel took. */
@@ -156,9 +155,8 @@ export class Gate {
     this.checkOpen();
     this.errno = 0;
     this.cq.publish();
-    const extended = timeoutMs !== Infinity || options !== undefined;
-    if (extended) this.#argument.fill(timeoutMs, options, (this.#features & IORING_FEAT_MIN_TIMEOUT) !== 0);
-    const flags = extended ? this.#waitFlags | IORING_ENTER_EXT_ARG : this.#waitFlags;
+    const limited = timeoutMs !== Infinity || options !== undefined;
+    const flags = limited ? this.#waitFlags | this.#fillArgument(timeoutMs, options) : this.#waitFlags;
     while (!this.#isReady(n)) {
       const result = this.#enter(0, n, flags);
       if (result < 0) this.#stopShort(result);
@@ -219,6 +217,10 @@ export class Gate {
     this.fd = this.#enterFd = -1;
     this.sq.close();
     this.cq.close();
+  }
+
+  #fillArgument(timeoutMs: number, options: WaitOptions | undefined): number {
+    return this.#argument.fill(timeoutMs, options, (this.#features & IORING_FEAT_MIN_TIMEOUT) !== 0);
   }
 
   #isReady(n: number): boolean {

@@ -1,4 +1,5 @@
 /** What a wait is told beyond a number of completions: struct io_uring_getevents_arg. */
+import { IORING_ENTER_ABS_TIMER, IORING_ENTER_EXT_ARG } from "../abi/constants.gen.ts";
 import {
   IO_URING_GETEVENTS_ARG_SIZE,
   IO_URING_GETEVENTS_ARG_WORD_MIN_WAIT_USEC,
@@ -16,6 +17,11 @@ export interface WaitOptions {
    * Once this many microseconds have passed, one completion is enough; before, as many as were asked for. @kernel 6.12
    */
   minWaitUsec?: number;
+  /**
+   * The time is a moment of the ring's clock (CLOCK_MONOTONIC, unless another is registered), in milliseconds from its
+   * beginning, instead of a duration. A kernel without it answers EINVAL. @kernel 6.12
+   */
+  absolute?: boolean;
   /** The signals blocked during the wait, as sigset_t has them: bit n - 1 for signal n. */
   sigmask?: bigint;
 }
@@ -37,8 +43,8 @@ export class WaitArgument {
     return this.#memory.address;
   }
 
-  /** Fills the argument; `timeoutMs` of Infinity means none. */
-  fill(timeoutMs: number, options: WaitOptions | undefined, hasMinTimeout: boolean): void {
+  /** Fills the argument; `timeoutMs` of Infinity means none. The IORING_ENTER_* bits that go with it. */
+  fill(timeoutMs: number, options: WaitOptions | undefined, hasMinTimeout: boolean): number {
     if (typeof timeoutMs !== "number" || !(timeoutMs >= 0)) {
       throw rangeError("ERR_URING_ARG_VALUE", `Cannot wait for ${describe(timeoutMs)} ms: it must be 0 to Infinity`);
     }
@@ -66,6 +72,7 @@ export class WaitArgument {
       words[IO_URING_GETEVENTS_ARG_WORD_SIGMASK_SZ] = SIGSET_BYTES;
       this.#point(IO_URING_GETEVENTS_ARG_WORD_SIGMASK, SIGSET_WORD);
     }
+    return options?.absolute === true ? IORING_ENTER_EXT_ARG | IORING_ENTER_ABS_TIMER : IORING_ENTER_EXT_ARG;
   }
 
   #point(word: number, target: number): void {
