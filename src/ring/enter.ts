@@ -201,9 +201,12 @@ export class Gate {
   /** Waits until the SQPOLL thread has taken an entry of a full queue. */
   sqringWait(): void {
     this.checkOpen();
-    if (!this.#sqpoll || this.sqReady() < this.sq.entries) return;
-    const result = this.#enter(0, 0, IORING_ENTER_SQ_WAIT);
-    if (result < 0) this.#stopShort(result);
+    this.errno = 0;
+    // Kernel: it returns once the thread has taken an entry, which can be before the thread has moved its head.
+    while (this.#sqpoll && this.errno === 0 && this.sqReady() >= this.sq.entries) {
+      const result = this.#enter(0, 0, IORING_ENTER_SQ_WAIT);
+      if (result < 0) this.#stopShort(result);
+    }
   }
 
   /** From here on the ring is named by its registered index; -1: by its descriptor again. */
