@@ -17,14 +17,17 @@ export function checkFd(fd: number): void {
 
 /** A file position: whole, -1 to 2^53 - 1, or a bigint of 64 bits. */
 export function checkOffset(offset: FileOffset): void {
-  if (typeof offset === "number" ? Number.isSafeInteger(offset) && offset >= -1 : isU64(offset) || offset === -1n)
-    return;
+  if (typeof offset === "number") {
+    if (offset >= -1 && offset <= Number.MAX_SAFE_INTEGER && Math.floor(offset) === offset) return;
+  } else if (offset === -1n || isU64(offset)) return;
   throw bad("file offset", offset, "a whole number from 0 to 2^53 - 1, a bigint up to 2^64 - 1, or -1");
 }
 
 /** A 64-bit value: whole, 0 to 2^53 - 1, or a bigint of 64 bits. */
 export function checkU64(what: string, value: UserData): void {
-  if (typeof value === "number" ? Number.isSafeInteger(value) && value >= 0 : isU64(value)) return;
+  if (typeof value === "number") {
+    if (value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value) return;
+  } else if (isU64(value)) return;
   throw bad(what, value, "a whole number from 0 to 2^53 - 1, or a bigint up to 2^64 - 1");
 }
 
