@@ -44,12 +44,12 @@ export class UringError extends Error {
 
 /** An errno's name by its number, of either sign: `errnoName(-125)` is "ECANCELED". "UNKNOWN" where there is none. */
 export function errnoName(errno: number): string {
-  return ERRNO_NAMES[Math.abs(errno)] ?? "UNKNOWN";
+  return ERRNO_NAMES[Math.abs(errno)] || "UNKNOWN";
 }
 
 /** What an errno means, in the usual few words, by its number of either sign. */
 export function errnoMessage(errno: number): string {
-  return ERRNO_MESSAGES[Math.abs(errno)] ?? `unknown error ${Math.abs(errno)}`;
+  return ERRNO_MESSAGES[Math.abs(errno)] || `unknown error ${Math.abs(errno)}`;
 }
 
 /** @internal A TypeError with a code: the argument is not the kind of thing that is wanted. */

@@ -9,7 +9,7 @@ import { describe, rangeError, stateError, typeError, UringError } from "./error
 
 /** Something that has a fixed place in memory: a pool's buffer, a {@link Mapping}, one of the struct builders. */
 export interface Located {
-  /** Where it begins, as the kernel sees it. */
+  /** Where it begins, as the kernel sees it; 0 once it was given back. */
   readonly address: number;
   /** How many bytes it spans. */
   readonly byteLength: number;
@@ -30,7 +30,8 @@ export type Path = string | Memory;
  *
  * Keep the number instead of asking again in hot loops; keep the memory referenced as well, the number does not.
  *
- * @throws TypeError `ERR_URING_ARG_TYPE` for what is no memory; `ERR_URING_BUFFER` for a detached or resizable buffer.
+ * @throws TypeError `ERR_URING_ARG_TYPE` for what is no memory; `ERR_URING_BUFFER` for a detached or resizable buffer;
+ * Error `ERR_URING_CLOSED` for memory of a closed owner.
  */
 export function addressOf(memory: Memory): number {
   if (typeof memory === "number") {
@@ -58,7 +59,10 @@ function addressOfOther(memory: Exclude<Memory, number | NodeJS.ArrayBufferView>
     return ptr(new Uint8Array(memory));
   }
   const address = (memory as Located | null | undefined)?.address;
-  if (typeof address === "number" && typeof memory.byteLength === "number") return address;
+  if (typeof address === "number" && typeof memory.byteLength === "number") {
+    if (address !== 0) return address;
+    throw stateError("ERR_URING_CLOSED", "Cannot use this memory: it was given back when its owner was closed");
+  }
   throw typeError("ERR_URING_ARG_TYPE", `Cannot take the address of ${describe(memory)}: it is not memory`);
 }
 
@@ -91,8 +95,11 @@ export function lengthOf(memory: Memory, length: number | undefined): number {
     if (available > MAX_LENGTH) throw tooLong(available);
     return available;
   }
-  if (length < 0 || Math.floor(length) !== length || typeof length !== "number") {
-    throw rangeError("ERR_URING_ARG_VALUE", `Cannot use ${describe(length)} as a length: it is no whole number from 0`);
+  if (typeof length !== "number" || length < 0 || Math.floor(length) !== length) {
+    const message = `Cannot use ${describe(length)} as a length: it is no whole number from 0`;
+    throw typeof length === "number"
+      ? rangeError("ERR_URING_ARG_VALUE", message)
+      : typeError("ERR_URING_ARG_TYPE", message);
   }
   if (length > MAX_LENGTH) throw tooLong(length);
   if (length > available) {
@@ -141,8 +148,8 @@ export interface MappingOptions {
  * are empty after {@link close}, not dangling.
  */
 export class Mapping implements Located {
-  readonly address: number;
-  readonly byteLength: number;
+  #address: number;
+  #byteLength: number;
   /** The memory as bytes. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The memory as 32-bit words, as many as fit. */
@@ -150,12 +157,22 @@ export class Mapping implements Located {
   readonly #buffer: ArrayBuffer;
 
   private constructor(address: number, lengthBytes: number) {
-    this.address = address;
-    this.byteLength = lengthBytes;
+    this.#address = address;
+    this.#byteLength = lengthBytes;
     // Lifetime: the mapping outlives every view of it, because close() empties the views before it unmaps.
     this.#buffer = toArrayBuffer(address as Parameters<typeof toArrayBuffer>[0], 0, lengthBytes) as ArrayBuffer;
     this.bytes = new Uint8Array(this.#buffer);
     this.words = new Int32Array(this.#buffer, 0, lengthBytes >>> 2);
+  }
+
+  /** Where it begins; 0 once closed. */
+  get address(): number {
+    return this.#address;
+  }
+
+  /** How many bytes it has; 0 once closed. */
+  get byteLength(): number {
+    return this.#byteLength;
   }
 
   /**
@@ -164,12 +181,10 @@ export class Mapping implements Located {
    * @throws UringError ENOMEM where there is not enough memory or, with `hugePages`, not enough huge pages.
    */
   static anonymous(lengthBytes: number, options: MappingOptions = {}): Mapping {
-    const flags =
-      MAP_PRIVATE |
-      MAP_ANONYMOUS |
-      MAP_NORESERVE |
-      (options.hugePages === true ? MAP_HUGETLB : 0) |
-      (options.populate === true ? MAP_POPULATE : 0);
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    // Huge pages that are not reserved would be missed at first touch, by a signal that kills the process.
+    flags |= options.hugePages === true ? MAP_HUGETLB : MAP_NORESERVE;
+    if (options.populate === true) flags |= MAP_POPULATE;
     return Mapping.#map(lengthBytes, flags, -1, 0);
   }
 
@@ -193,7 +208,8 @@ export class Mapping implements Located {
     if (this.#buffer.detached) return;
     // Lifetime: transfer(0) leaves every view with length 0, compiled code included; only then may the pages go.
     this.#buffer.transfer(0);
-    syscalls().munmap(this.address, this.byteLength);
+    syscalls().munmap(this.#address, this.#byteLength);
+    this.#address = this.#byteLength = 0;
   }
 }
 

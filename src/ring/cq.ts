@@ -24,6 +24,7 @@ const storesAreReleases = process.arch === "x64";
 export class CompletionQueue {
   /** The one view of the entry being read. */
   readonly cqe: Cqe;
+  /** How many slots there are. */
   readonly entries: number;
   /** The first entry not yet seen, counted without end, as a signed 32-bit number. */
   head = 0;
@@ -39,6 +40,7 @@ export class CompletionQueue {
   readonly #ring: Int32Array;
   readonly #layout: CqLayout;
 
+  /** @param entries how many slots. @param sizes what they hold. @param ring the queues' memory. @param layout where. */
   constructor(entries: number, sizes: CqeSizes, ring: Int32Array, layout: CqLayout) {
     this.entries = entries;
     this.#mask = entries - 1;

@@ -31,7 +31,9 @@ import { WaitArgument, type WaitOptions } from "./wait.ts";
 
 /** @internal The two queues of a ring and the system call between them. */
 export class Gate {
+  /** What goes in. */
   readonly sq: SubmissionQueue;
+  /** What comes out. */
   readonly cq: CompletionQueue;
   /** Why the latest submit or wait stopped short, as a positive errno; 0 if it did not. */
   errno = 0;
@@ -53,6 +55,7 @@ export class Gate {
   /** Completions come only inside io_uring_enter, and no flag tells that some wait. */
   readonly #entersToReap: boolean;
 
+  /** @param scratch memory for the arguments of waits. */
   constructor(parts: RingParts, iowait: boolean, scratch: Mapping) {
     const { flags, features } = parts.setup;
     this.sq = parts.sq;

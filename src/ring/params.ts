@@ -279,8 +279,10 @@ const CQ_OFF = IO_URING_PARAMS_WORD_CQ_OFF;
 
 /** struct io_uring_params, over memory that the kernel reads and writes. */
 export class Params {
+  /** The struct's memory. */
   readonly words: Int32Array;
 
+  /** @param words the struct's memory. */
   constructor(words: Int32Array) {
     this.words = words;
   }

@@ -25,15 +25,17 @@ export interface BufferPoolOptions {
 
 /** One buffer of a pool, {@link Located}, so that prep methods take it as it is. */
 export class PoolBuffer implements Located {
-  readonly address: number;
-  readonly byteLength: number;
+  /** Where it begins; 0 once the pool is closed. */
+  address: number;
+  /** How many bytes it has; 0 once the pool is closed. */
+  byteLength: number;
   /** The memory; empty once the pool is closed. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Which of the pool's buffers this is, from 0. */
   readonly id: number;
   /** The index of the registered buffer it lies in, for prepReadFixed and prepWriteFixed. */
   readonly bufIndex: number;
-  /** @internal */
+  /** @internal Whether it was taken and not given back. */
   taken = false;
 
   /** @internal */
@@ -177,6 +179,7 @@ export class BufferPool {
       else this.#ring.registerBuffersUpdate(this.bufIndex, [null]);
     }
     this.#free.length = 0;
+    for (const buffer of this.#buffers) buffer.address = buffer.byteLength = 0;
     this.#memory.close();
   }
 

@@ -48,6 +48,7 @@ export class SubmissionQueue {
   readonly #ring: Int32Array;
   readonly #layout: SqLayout;
 
+  /** @param words the entries' memory. @param ring the queues' memory. @param layout where in it what stands. */
   constructor(
     entries: number,
     entryBytes: number,

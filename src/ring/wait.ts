@@ -35,10 +35,12 @@ const SIGSET_BYTES = 8;
 export class WaitArgument {
   readonly #memory: Mapping;
 
+  /** @param memory at least a page, the ring's own. */
   constructor(memory: Mapping) {
     this.#memory = memory;
   }
 
+  /** Where the argument stands. */
   get address(): number {
     return this.#memory.address;
   }

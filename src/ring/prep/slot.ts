@@ -25,19 +25,26 @@ export type FileOffset = number | bigint;
 /** A 64-bit value that comes back with a completion or finds a request: whole, 0 to 2^53 - 1, or a bigint. */
 export type UserData = number | bigint;
 
-/** Word indices within an entry. */
-export const SQE_OPCODE = 0;
+/** The word of fd. */
 export const SQE_FD = 1;
+/** The first word of off, addr2, or cmd_op. */
 export const SQE_OFF = 2;
+/** The first word of addr, splice_off_in, or level and optname. */
 export const SQE_ADDR = 4;
+/** The word of len. */
 export const SQE_LEN = 6;
+/** The word of the operation's own flags. */
 export const SQE_OP_FLAGS = 7;
+/** The first word of user_data. */
 export const SQE_USER_DATA = 8;
+/** The word of buf_index or buf_group (low half) and personality (high half). */
 export const SQE_BUF_INDEX = 10;
+/** The word of file_index, splice_fd_in, optlen, addr_len or zcrx_ifq_idx. */
 export const SQE_FILE_INDEX = 11;
+/** The first word of addr3, attr_ptr or optval. */
 export const SQE_ADDR3 = 12;
+/** The first word of __pad2 or attr_type_mask. */
 export const SQE_PAD2 = 14;
-
 /** Where flags (IOSQE_*) begin in the opcode's word. */
 export const SQE_FLAGS_SHIFT = 8;
 /** Where ioprio begins in the opcode's word. */
