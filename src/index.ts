@@ -8,12 +8,23 @@ export { addressOf, Mapping } from "./memory.ts";
 export type { Located, MappingOptions, Memory, Path } from "./memory.ts";
 export { BufferRing } from "./ring/bufferring.ts";
 export type { BufferRingOptions } from "./ring/bufferring.ts";
+export {
+  controlDescriptors,
+  ControlMessages,
+  controlPacketInfo,
+  controlSpace,
+  controlTimestamp,
+  forEachControl,
+} from "./ring/cmsg.ts";
+export type { ControlCallback, PacketInfo } from "./ring/cmsg.ts";
 export type { Cqe } from "./ring/cqe.ts";
 export type { RingOptions } from "./ring/params.ts";
 export { BufferPool } from "./ring/pool.ts";
 export type { BufferPoolOptions, PoolBuffer } from "./ring/pool.ts";
 export type { FileOffset, UserData } from "./ring/prep/slot.ts";
 export type { Probe } from "./ring/probe.ts";
+export { RecvmsgOut } from "./ring/recvmsg.ts";
+export type { RecvmsgRoom } from "./ring/recvmsg.ts";
 export { Ring } from "./ring/ring.ts";
 export type { RingResource } from "./ring/ring.ts";
 export type { RingSetup } from "./ring/setup.ts";

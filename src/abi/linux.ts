@@ -292,6 +292,10 @@ export const SO_REUSEPORT = 15;
 export const SO_PEERCRED = 17;
 /** Whether it listens. */
 export const SO_ACCEPTCONN = 30;
+/** A datagram's time of arrival, in microseconds, as a control message of the same number. */
+export const SO_TIMESTAMP = 29;
+/** The same in nanoseconds. */
+export const SO_TIMESTAMPNS = 35;
 /** Which timestamps to take. */
 export const SO_TIMESTAMPING = 37;
 /** The protocol. */
@@ -324,6 +328,12 @@ export const TCP_QUICKACK = 12;
 export const TCP_FASTOPEN = 23;
 /** No IPv4 through an IPv6 socket. Of IPPROTO_IPV6. */
 export const IPV6_V6ONLY = 26;
+/** The interface and address that a datagram came in by: an option and a control message. Of IPPROTO_IP. */
+export const IP_PKTINFO = 8;
+/** The option that asks for IPV6_PKTINFO. Of IPPROTO_IPV6. */
+export const IPV6_RECVPKTINFO = 49;
+/** The interface and address that a datagram came in by: a control message. Of IPPROTO_IPV6. */
+export const IPV6_PKTINFO = 50;
 /** The control message that passes descriptors. Of SOL_SOCKET. */
 export const SCM_RIGHTS = 1;
 

@@ -1,6 +1,6 @@
 /**
  * The low road: one ring, synchronous, allocating nothing per operation. What is queued, submitted, waited for and
- * reaped happens here; what an entry says is written by the prep functions, what is registered in register.ts.
+ * reaped happens here; what an entry says is written by the prep functions, what is registered in register/.
  */
 import {
   IORING_REGISTER_USE_REGISTERED_RING,
@@ -19,7 +19,7 @@ import { Gate } from "./enter.ts";
 import type { RingOptions } from "./params.ts";
 import { checkCount } from "./prep/check.ts";
 import { Probe } from "./probe.ts";
-import { Registrations } from "./register.ts";
+import { QueueRegistrations } from "./register/queues.ts";
 import { type RingSetup, setUpRing } from "./setup.ts";
 import type { SubmissionQueue } from "./sq.ts";
 import { checkCallback, type Sqe } from "./sqe.ts";
@@ -50,7 +50,7 @@ export interface RingResource {
  * request's last completion. Paths, socket addresses and timespecs that are only read need to last until the
  * submission (IORING_FEAT_SUBMIT_STABLE), and until the kernel thread has taken the entry on an SQPOLL ring.
  */
-export class Ring extends Registrations {
+export class Ring extends QueueRegistrations {
   /** What the kernel gave: sizes, flags, features. */
   readonly setup: RingSetup;
   readonly #gate: Gate;
