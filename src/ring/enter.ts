@@ -54,6 +54,8 @@ export class Gate {
   readonly #iopoll: boolean;
   /** Completions come only inside io_uring_enter, and no flag tells that some wait. */
   readonly #entersToReap: boolean;
+  /** When the wait under way is over, as performance.now() has it: for where the kernel does not tell. */
+  #deadline = Infinity;
 
   /** @param scratch memory for the arguments of waits. */
   constructor(parts: RingParts, iowait: boolean, scratch: Mapping) {
@@ -105,6 +107,7 @@ export class Gate {
 
   /** Submits what is queued and waits for `n` completions. */
   submitAndWait(n: number): number {
+    this.#deadline = Infinity;
     return this.submit(n, n === 0 ? 0 : this.#waitFlags);
   }
 
@@ -131,8 +134,7 @@ export class Gate {
       if (taken > 0 && taken < queued) continue;
       if (taken < 0) this.#stopShort(taken);
       else if (flags !== 0) cq.load();
-      // Kernel: a polled ring may return without a completion (seen on 6.18): only there a wait is taken up again.
-      if (taken < 0 || !this.#iopoll || cq.ready >= n) break;
+      if (taken < 0 || cq.ready >= n || !this.#goesOnPolling()) break;
     }
     return total;
   }
@@ -148,7 +150,7 @@ export class Gate {
     if ((wakeup | wait) !== 0) {
       const taken = this.#enter(queued, wait === 0 ? 0 : n, wakeup | wait);
       if (taken < 0) this.#stopShort(taken);
-      else cq.load();
+      else if (!cq.load() && wait !== 0) this.#stopEmpty();
     }
     return queued;
   }
@@ -158,14 +160,14 @@ export class Gate {
     this.checkOpen();
     this.errno = 0;
     this.cq.publish();
+    this.#deadline = Infinity;
     const limited = timeoutMs !== Infinity || options !== undefined;
     const flags = limited ? this.#waitFlags | this.#fillArgument(timeoutMs, options) : this.#waitFlags;
     while (!this.#isReady(n)) {
       const result = this.#enter(0, n, flags);
       if (result < 0) this.#stopShort(result);
       else this.cq.load();
-      // Kernel: as in submit().
-      if (result < 0 || !this.#iopoll) break;
+      if (result < 0 || !this.#goesOnPolling()) break;
     }
   }
 
@@ -226,7 +228,23 @@ export class Gate {
   }
 
   #fillArgument(timeoutMs: number, options: WaitOptions | undefined): number {
-    return this.#argument.fill(timeoutMs, options, (this.#features & IORING_FEAT_MIN_TIMEOUT) !== 0);
+    const flags = this.#argument.fill(timeoutMs, options, (this.#features & IORING_FEAT_MIN_TIMEOUT) !== 0);
+    // A moment of another clock cannot be compared with ours: what ends such a wait is taken for its time being up.
+    this.#deadline = options?.absolute === true ? 0 : performance.now() + timeoutMs;
+    return flags;
+  }
+
+  /** After a wait that ended with too few completions: whether it is to be taken up again. */
+  #goesOnPolling(): boolean {
+    // Kernel: a polled ring may return without a completion (seen on 6.18), and knows no time limit.
+    if (this.#iopoll && performance.now() < this.#deadline) return true;
+    if (this.cq.ready === 0) this.#stopEmpty();
+    return false;
+  }
+
+  /** Kernel: a call that took entries returns their number, and not why the wait that followed ended empty. */
+  #stopEmpty(): void {
+    this.errno = performance.now() < this.#deadline ? EINTR : ETIME;
   }
 
   #isReady(n: number): boolean {

@@ -45,14 +45,17 @@ export class WaitArgument {
     return this.#memory.address;
   }
 
-  /** Fills the argument; `timeoutMs` of Infinity means none. The IORING_ENTER_* bits that go with it. */
+  /**
+   * Fills the argument; `timeoutMs` of Infinity, or of more than the kernel can count, means none. The IORING_ENTER_*
+   * bits that go with it.
+   */
   fill(timeoutMs: number, options: WaitOptions | undefined, hasMinTimeout: boolean): number {
     if (typeof timeoutMs !== "number" || !(timeoutMs >= 0)) {
       throw rangeError("ERR_URING_ARG_VALUE", `Cannot wait for ${describe(timeoutMs)} ms: it must be 0 to Infinity`);
     }
     const { words } = this.#memory;
     words.fill(0, 0, IO_URING_GETEVENTS_ARG_SIZE / 4);
-    if (timeoutMs !== Infinity) {
+    if (timeoutMs <= Number.MAX_SAFE_INTEGER) {
       const seconds = Math.floor(timeoutMs / 1000);
       words[TIMESPEC_WORD] = seconds;
       words[TIMESPEC_WORD + 1] = seconds * 2 ** -32;
