@@ -77,11 +77,19 @@ async function archiveOf(suite: string): Promise<string> {
   return found.root;
 }
 
+/** A suite's signed index, fetched into the cache. */
+export interface Index {
+  /** The names in it that begin with `prefix`. */
+  names(prefix: string): Promise<string[]>;
+  /** The versions of a package, newest first. */
+  versions(name: string): Promise<Listed[]>;
+}
+
 /**
- * The versions of a package in a suite, newest first, from its signed index.
- * @throws ArchiveUnreachable when the index cannot be had.
+ * Fetches a suite's index.
+ * @throws ArchiveUnreachable when it cannot be had.
  */
-export async function versionsOf(name: string, suite: string): Promise<Listed[]> {
+export async function indexOf(suite: string): Promise<Index> {
   const root = await archiveOf(suite);
   const folder = join(cacheFolder(), "apt", suite);
   await mkdir(join(folder, "lists", "partial"), { recursive: true });
@@ -98,12 +106,27 @@ export async function versionsOf(name: string, suite: string): Promise<Listed[]>
   ];
   const update = await run(["apt-get", ...own, "--error-on=any", "update"]);
   if (update.code !== 0) throw new ArchiveUnreachable(`the index of ${suite} cannot be had: ${reasonIn(update.err)}`);
-  const show = await run(["apt-cache", ...own, "show", name]);
-  return show.out.split(/\n\n+/).flatMap((stanza) => {
+  const query = async (...words: string[]): Promise<string> => (await run(["apt-cache", ...own, ...words])).out;
+  return {
+    names: async (prefix) => (await query("pkgnames", prefix)).split("\n").filter((name) => name !== ""),
+    versions: async (name) => listedIn(await query("show", name), name),
+  };
+}
+
+function listedIn(stanzas: string, name: string): Listed[] {
+  return stanzas.split(/\n\n+/).flatMap((stanza) => {
     const field = (key: string): string => new RegExp(`^${key}: (.*)$`, "m").exec(stanza)?.[1] ?? "";
     if (field("Package") !== name) return [];
     return [{ version: field("Version"), file: field("Filename"), sha256: field("SHA256") }];
   });
+}
+
+/**
+ * The versions of a package in a suite, newest first, from its signed index.
+ * @throws ArchiveUnreachable when the index cannot be had.
+ */
+export async function versionsOf(name: string, suite: string): Promise<Listed[]> {
+  return (await indexOf(suite)).versions(name);
 }
 
 /**

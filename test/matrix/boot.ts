@@ -1,0 +1,160 @@
+/** A guest: QEMU with a kernel, an image and a plan, from power-on to what it hands in. */
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { disks, makeImage } from "./image.ts";
+import type { Plan } from "./image.ts";
+import type { Kernel } from "./kernels.ts";
+
+const emulator = "qemu-system-x86_64";
+
+/** How a guest's processor is made: in software, or by the machine's own. */
+export type Accelerator = "tcg" | "kvm";
+
+/** What came of a guest. */
+export interface Result {
+  /** Exit status by step; a step without one was not reached or not finished. */
+  readonly statuses: ReadonlyMap<string, number>;
+  /** JUnit XML by step. */
+  readonly reports: ReadonlyMap<string, string>;
+  /** What `uname -r` said; empty if the guest never came so far. */
+  readonly release: string;
+  /** All that the steps printed. */
+  readonly output: string;
+  /** All that the kernel said. */
+  readonly console: string;
+  readonly seconds: number;
+  /** Whether it came to its end by itself. */
+  readonly ended: boolean;
+}
+
+/** How a guest is made. */
+export interface Machine {
+  readonly accelerator: Accelerator;
+  readonly memoryMiB: number;
+  /** More words for the kernel's command line. */
+  readonly append: string;
+}
+
+/** Seconds that a guest may take beyond its plan's limit: to boot and to hand in. */
+const GRACE_S: Readonly<Record<Accelerator, number>> = { tcg: 90, kvm: 15 };
+
+const appended = [
+  "console=ttyS0",
+  "loglevel=4",
+  "panic=-1",
+  "mitigations=off",
+  "random.trust_cpu=on",
+  "nvme.poll_queues=1",
+  "rdinit=/init",
+];
+
+function commandOf(machine: Machine, image: string, initrd: string, directory: string): string[] {
+  const { accelerator, memoryMiB } = machine;
+  const processor =
+    accelerator === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,tb-size=512", "-cpu", "max"];
+  const drives = disks.flatMap((name) => [
+    ...["-drive", `file=${join(directory, name)},format=raw,if=none,id=${name},cache=unsafe`],
+    ...["-device", `nvme,serial=${name},drive=${name}`],
+  ]);
+  return [
+    ...["nice", "-n", "10", emulator, "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"],
+    ...["-no-reboot", "-m", String(memoryMiB), "-smp", "2", ...processor, ...drives],
+    ...["-kernel", image, "-initrd", initrd, "-append", [...appended, machine.append].join(" ").trim()],
+    ...["-serial", `file:${join(directory, "console")}`, "-serial", "stdio"],
+  ];
+}
+
+/**
+ * Boots a kernel and sees a plan through.
+ *
+ * @param print gets what the guest's steps print, as it comes.
+ */
+export async function boot(
+  kernel: Kernel,
+  plan: Plan,
+  machine: Machine,
+  print?: (text: string) => void,
+): Promise<Result> {
+  const directory = await mkdtemp(join(tmpdir(), "uring-guest-"));
+  try {
+    const parts = await makeImage(kernel, plan, directory);
+    const initrd = join(directory, "initrd");
+    // Both parts are whole numbers of four bytes long: one may follow the other.
+    await Bun.$`cat ${parts} > ${initrd}`;
+    const began = performance.now();
+    const child = Bun.spawn(commandOf(machine, kernel.image, initrd, directory), {
+      stdin: plan.shell ? "inherit" : "ignore",
+      stdout: plan.shell ? "inherit" : "pipe",
+      stderr: "pipe",
+      ...(plan.shell ? {} : { timeout: (plan.limitS + GRACE_S[machine.accelerator]) * 1000, killSignal: "SIGKILL" }),
+    });
+    const [output, complaint] = await Promise.all([
+      child.stdout ? collect(child.stdout, print) : "",
+      child.stderr.text(),
+    ]);
+    await child.exited;
+    const seconds = (performance.now() - began) / 1000;
+    const console = readIf(join(directory, "console"));
+    return {
+      ...(await handedIn(directory)),
+      output,
+      console: `${console}${complaint}`,
+      seconds,
+      ended: output.includes("@@ end"),
+    };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function collect(stream: ReadableStream<Uint8Array>, print?: (text: string) => void): Promise<string> {
+  const decoder = new TextDecoder();
+  let all = "";
+  for await (const piece of stream) {
+    const text = decoder.decode(piece, { stream: true });
+    all += text;
+    print?.(text);
+  }
+  return all;
+}
+
+function readIf(path: string): string {
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
+}
+
+/** What is in the tar on the disk for results; nothing if the guest never wrote it. */
+async function handedIn(directory: string): Promise<Pick<Result, "statuses" | "reports" | "release">> {
+  const folder = join(directory, "results");
+  await mkdir(folder);
+  await Bun.$`tar -xf ${join(directory, "out")} -C ${folder}`.quiet().nothrow();
+  const statuses = new Map<string, number>();
+  const reports = new Map<string, string>();
+  for (const line of readIf(join(folder, "status")).trim().split("\n")) {
+    const [name = "", status] = line.split(" ");
+    if (status === undefined) continue;
+    statuses.set(name, Number(status));
+    const report = readIf(join(folder, `${name}.xml`));
+    if (report !== "") reports.set(name, report);
+  }
+  return { statuses, reports, release: readIf(join(folder, "release")).trim() };
+}
+
+/** Why no guest can be made on this machine; undefined where it can. */
+export function noEmulator(): string | undefined {
+  return Bun.which(emulator) === null ? `there is no ${emulator} on this machine (Debian: qemu-system-x86)` : undefined;
+}
+
+const trial: Plan = { steps: [{ name: "trial", command: ["bun", "--version"], limitS: 20 }], limitS: 20, shell: false };
+
+/**
+ * KVM where a kernel really boots with it: that there is a device says little, since a hypervisor inside another may lack
+ * instructions that kernels use.
+ */
+export async function bestAccelerator(kernel: Kernel): Promise<Accelerator> {
+  if (!existsSync("/dev/kvm")) return "tcg";
+  const machine: Machine = { accelerator: "kvm", memoryMiB: 1024, append: "" };
+  const { statuses } = await boot(kernel, trial, machine).catch(() => ({ statuses: new Map<string, number>() }));
+  return statuses.get("trial") === 0 ? "kvm" : "tcg";
+}

@@ -1,0 +1,166 @@
+/**
+ * What a guest boots from: an initial file system in memory, in two parts. The first holds programs (busybox, Bun, the C
+ * library) and is made once; the second holds the project, the kernel's modules and what is to be run. The disks are one
+ * that the results come back on, one with a file system, one that is empty.
+ */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdir, rename } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { cacheFolder } from "../../gen/apt.ts";
+import { file, folder, tree, write } from "./cpio.ts";
+import type { Kernel } from "./kernels.ts";
+
+const project = resolve(import.meta.dir, "../..");
+
+/** What a guest does not need of the project. */
+const leftOut = ["node_modules", "dist", "coverage", ".git", ".ci"];
+
+/** Modules that tests use where the kernel has them: block devices that live in memory or in a program. */
+const wantedModules = ["null_blk", "ublk_drv"];
+
+const out = { name: "out", sizeBytes: 64 * 2 ** 20 };
+const scratch = { name: "scratch", sizeBytes: 512 * 2 ** 20 };
+const blank = { name: "blank", sizeBytes: 64 * 2 ** 20 };
+
+/** The disks of a guest, each known in it by this name as its serial number. */
+export const disks: readonly string[] = [out.name, scratch.name, blank.name];
+
+/** One thing to be run in a guest. */
+export interface Step {
+  /** Names its results: letters, digits and dashes. */
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly limitS: number;
+}
+
+/** What a guest is to do. */
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** Seconds after which it stops wherever it is and hands in what there is. */
+  readonly limitS: number;
+  /** A prompt in place of the steps. */
+  readonly shell: boolean;
+}
+
+/** Quoted for sh. */
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+function init(plan: Plan): string {
+  const runs = plan.steps.map(({ name, command, limitS }) =>
+    ["run", name, String(limitS), ...command].map(quote).join(" "),
+  );
+  return `${readFileSync(join(import.meta.dir, "init.sh"), "utf8")}
+${plan.shell ? "prompt" : `watch ${plan.limitS} &\n${runs.join("\n")}`}
+finish
+`;
+}
+
+/**
+ * Makes the image of a guest and its disks in `directory`.
+ *
+ * @returns the paths of both parts of the image, in order.
+ */
+export async function makeImage(kernel: Kernel, plan: Plan, directory: string): Promise<string[]> {
+  const base = await makeBase();
+  const own = join(directory, "own.cpio");
+  const modules = [...modulesOf(kernel)].flatMap((path, i) => [
+    ...file(`modules/${String(i).padStart(2, "0")}-${moduleName(path)}.ko`, contentOf(path)),
+  ]);
+  const parts = [file("init", init(plan)), folder("modules"), modules, tree("project", project, leftOut)];
+  await write(own, ...parts);
+  for (const { name, sizeBytes } of [out, blank]) await run("truncate", "-s", String(sizeBytes), join(directory, name));
+  await run("cp", "--sparse=always", await makeScratch(), join(directory, scratch.name));
+  return [base, own];
+}
+
+/** The part of programs, in the cache under what it is made of. */
+async function makeBase(): Promise<string> {
+  const busybox = Bun.which("busybox");
+  if (busybox === null) throw new Error("there is no busybox on this machine (Debian: busybox-static)");
+  const libraries = librariesOf(process.execPath);
+  if (librariesOf(busybox).length > 0) throw new Error(`${busybox} is linked to libraries (Debian: busybox-static)`);
+  const inputs = [process.execPath, busybox, ...libraries.map(({ path }) => path)];
+  const state = inputs.map((path) => [path, statSync(path).size, statSync(path).mtimeMs].join(" ")).join("\n");
+  const hash = new Bun.CryptoHasher("sha256").update(state).digest("hex").slice(0, 12);
+  const path = join(cacheFolder(), "images", `base-${Bun.version}-${hash}.cpio`);
+  if (existsSync(path)) return path;
+  await mkdir(join(cacheFolder(), "images"), { recursive: true });
+  const folders = ["bin", "dev", "lib", "lib64", "mnt", "out", "proc", "run", "sys", "tmp"].map(folder);
+  const programs = [file("bin/busybox", readFileSync(busybox)), file("bin/bun", readFileSync(process.execPath))];
+  const loaded = libraries.map((library) => file(`${library.inside}`, readFileSync(library.path)));
+  const users = [folder("etc"), file("etc/passwd", "root:x:0:0:root:/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")];
+  const names = [file("etc/group", "root:x:0:\nnogroup:x:65534:\n"), file("etc/hosts", "127.0.0.1 localhost\n")];
+  const part = `${path}.part-${process.pid}`;
+  await write(part, ...folders, ...programs, ...loaded, ...users, ...names);
+  await rename(part, path);
+  return path;
+}
+
+/** What a program is linked to, and where its loader looks for it. */
+function librariesOf(program: string): { path: string; inside: string }[] {
+  const { stdout } = Bun.spawnSync(["ldd", program], { stderr: "ignore" });
+  return String(stdout)
+    .split("\n")
+    .flatMap((line) => {
+      const path = /(\/\S+) \(0x/.exec(line)?.[1];
+      if (path === undefined) return [];
+      // The loader's own path is written into the program.
+      const inside = line.includes("=>") ? `lib/${basename(path)}` : path.slice(1);
+      return [{ path, inside }];
+    });
+}
+
+/** An empty ext4 file system, in the cache. */
+async function makeScratch(): Promise<string> {
+  const path = join(cacheFolder(), "images", `ext4-${scratch.sizeBytes}`);
+  if (existsSync(path)) return path;
+  await mkdir(join(cacheFolder(), "images"), { recursive: true });
+  const part = `${path}.part-${process.pid}`;
+  await run("truncate", "-s", String(scratch.sizeBytes), part);
+  const mkfs = Bun.which("mkfs.ext4", { PATH: `${process.env["PATH"]}:/sbin:/usr/sbin` });
+  if (mkfs === null) throw new Error("there is no mkfs.ext4 on this machine (Debian: e2fsprogs)");
+  await run(mkfs, "-q", "-F", part);
+  await rename(part, path);
+  return path;
+}
+
+async function run(...command: string[]): Promise<void> {
+  const child = Bun.spawn(command, { stdout: "ignore", stderr: "pipe" });
+  const [complaint, code] = await Promise.all([child.stderr.text(), child.exited]);
+  if (code !== 0) throw new Error(`${command.join(" ")}: ${complaint.trim()}`);
+}
+
+/** `null_blk` of `.../null_blk.ko.xz`: files spell some dashes that modules' names do not. */
+function moduleName(path: string): string {
+  return basename(path)
+    .replace(/\.ko(\.\w+)?$/, "")
+    .replaceAll("-", "_");
+}
+
+/** The paths of the wanted modules that a kernel has, each after those that it depends on. */
+function modulesOf(kernel: Kernel): Set<string> {
+  const paths = readdirSync(kernel.modules, { recursive: true, encoding: "utf8" });
+  const byName = new Map(paths.filter((path) => /\.ko(\.\w+)?$/.test(path)).map((path) => [moduleName(path), path]));
+  const found = new Set<string>();
+  const add = (name: string): void => {
+    const path = byName.get(name);
+    if (path === undefined) return;
+    const full = join(kernel.modules, path);
+    // A module says in its ".modinfo" section what it depends on.
+    const depends = /\0depends=([^\0]*)\0/.exec(contentOf(full).toString("latin1"))?.[1] ?? "";
+    for (const other of depends.split(",")) if (other !== "") add(other);
+    found.add(full);
+  };
+  wantedModules.forEach(add);
+  return found;
+}
+
+/** A module, unpacked: Debian compresses them from 6.12 on. */
+function contentOf(path: string): Buffer {
+  if (!path.endsWith(".xz")) return readFileSync(path);
+  const { exitCode, stdout, stderr } = Bun.spawnSync(["xz", "-dc", path]);
+  if (exitCode !== 0) throw new Error(`${path} cannot be unpacked: ${stderr}`);
+  return stdout;
+}

@@ -1,0 +1,65 @@
+#!/bin/busybox sh
+# The first process of a guest. What is to be run follows at the end of it. The kernel's console is the first serial
+# line; what the steps print goes to the second; the results go to the disk called "out", as a bare tar.
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox mkdir -p /dev/pts /dev/shm
+/bin/busybox mount -t devpts pts /dev/pts
+/bin/busybox mount -t tmpfs shm /dev/shm
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/tmp TERM=dumb NO_COLOR=1
+exec < /dev/ttyS1 > /dev/ttyS1 2>&1
+stty raw -echo
+
+# The block device with a serial number: their order is not the same on every kernel.
+disk() {
+  for device in /sys/block/nvme*; do
+    if [ "$(tr -d ' ' < "$device/device/serial")" = "$1" ]; then echo "/dev/${device##*/}"; fi
+  done
+}
+
+finish() {
+  cd /out && tar -cf "$(disk out)" .
+  sync
+  echo "@@ end"
+  poweroff -f
+}
+
+# Hands in what there is, if it takes too long.
+watch() {
+  sleep "$1"
+  echo "@@ out of time"
+  echo out-of-time 137 >> /out/status
+  finish
+}
+
+# run NAME SECONDS COMMAND...
+run() {
+  name=$1 limit=$2
+  shift 2
+  echo "@@ start $name"
+  RESULTS=/out/$name.xml timeout -s KILL "$limit" "$@"
+  status=$?
+  echo "$name $status" >> /out/status
+  echo "@@ status $name $status"
+}
+
+prompt() {
+  stty sane
+  echo "The guest's shell. The project is in /project; \"exit\" ends it."
+  setsid cttyhack sh
+}
+
+ip link set lo up
+for module in /modules/*.ko; do
+  if [ -e "$module" ]; then insmod "$module" || echo "@@ cannot load $module"; fi
+done
+mkdir -p /scratch
+if mount -t ext4 "$(disk scratch)" /scratch; then
+  mkdir -p /scratch/tmp
+  export TMPDIR=/scratch/tmp
+fi
+mkdir -p /out
+uname -r > /out/release
+cd /project || finish

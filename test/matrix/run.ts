@@ -1,0 +1,146 @@
+/**
+ * Boots kernels and runs the tests, or any command, in each.
+ */
+import { parseArgs } from "node:util";
+import { compareKernels } from "../../gen/facts.ts";
+import { readKernels } from "../../gen/project.ts";
+import { bestAccelerator, boot, noEmulator } from "./boot.ts";
+import type { Machine } from "./boot.ts";
+import type { Plan } from "./image.ts";
+import { getKernel, kernels } from "./kernels.ts";
+import type { Kernel, Wanted } from "./kernels.ts";
+import { knownTo } from "./report.ts";
+import { stepsOf } from "./steps.ts";
+import { complaints, isGood, tableOf, verdictOf } from "./summary.ts";
+import type { Verdict } from "./summary.ts";
+
+const USAGE = `Usage: bun run test:kernels [options] [-- command...]
+
+Boots kernels in QEMU and runs the tests, or a command, in each.
+
+  --only 5.10,7.3   these kernels; otherwise all of test/matrix/kernels.json
+  --jobs N          as many guests at a time (1)
+  --memory MIB      memory of a guest (1024)
+  --append WORDS    more words for the kernel's command line
+  --kvm auto|never  whether the machine's own virtualisation is tried (auto)
+  --fresh           look in the archive for newer packages than the cache has
+  --limit SECONDS   of a whole guest (1500)
+  --shell           a prompt in place of the tests; takes one kernel
+  --help            this text
+
+"bun test" as the command, with flags and pieces of paths after it, runs each test file by itself with a time limit.
+`;
+
+const { values, positionals: command } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: "string" },
+    jobs: { type: "string", default: "1" },
+    memory: { type: "string", default: "1024" },
+    append: { type: "string", default: "" },
+    kvm: { type: "string", default: "auto" },
+    limit: { type: "string", default: "1500" },
+    fresh: { type: "boolean", default: false },
+    shell: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(2);
+}
+
+function wantedKernels(): Wanted[] {
+  if (values.only === undefined) return [...kernels];
+  return values.only.split(",").map((name) => {
+    const found = kernels.find(({ kernel }) => kernel === name);
+    return found ?? fail(`there is no kernel ${name}; there are ${kernels.map(({ kernel }) => kernel).join(", ")}`);
+  });
+}
+
+const red = (text: string): string => (process.stdout.isTTY ? `\x1b[31m${text}\x1b[0m` : text);
+
+/** The emulator and busybox, from Debian's packages where this user may install them. */
+async function getTools(): Promise<void> {
+  const wanted = { "qemu-system-x86_64": "qemu-system-x86", busybox: "busybox-static" };
+  const missing = Object.entries(wanted).flatMap(([program, name]) => (Bun.which(program) === null ? [name] : []));
+  if (missing.length === 0) return;
+  if (process.getuid?.() !== 0 || Bun.which("apt-get") === null) fail(`this needs the packages ${missing.join(", ")}`);
+  console.log(`installing ${missing.join(", ")}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const install = ["apt-get", "install", "-qy", "--no-install-recommends", ...missing];
+  const child = Bun.spawn(install, { env, stdout: "ignore", stderr: "inherit" });
+  if ((await child.exited) !== 0) fail(`${missing.join(", ")} cannot be installed`);
+  const still = noEmulator();
+  if (still !== undefined) fail(still);
+}
+
+const facts = await readKernels();
+const newest = facts.at(-1) ?? fail("there are no facts of any kernel");
+
+/** What a kernel has, by its headers; a release candidate is as its release. */
+function answersOf(kernel: string): (name: string) => boolean | undefined {
+  const own = facts.find((f) => f.kernel === kernel.replace(/-rc$/, ""));
+  return knownTo(own ?? facts.findLast((f) => compareKernels(f.kernel, kernel) < 0) ?? newest, newest);
+}
+
+async function runOne(kernel: Kernel, plan: Plan, machine: Machine, alone: boolean): Promise<Verdict> {
+  const print = alone ? (text: string): void => void process.stdout.write(text) : undefined;
+  const result = await boot(kernel, plan, machine, print);
+  const verdict = verdictOf(kernel, plan.steps, result, answersOf(kernel.kernel));
+  const say = isGood(verdict) ? "good" : red("not good");
+  console.log(
+    `== ${kernel.kernel} (${kernel.release}): ${say}, ${verdict.passed} passed, ${verdict.seconds.toFixed(0)} s`,
+  );
+  for (const line of complaints(verdict)) console.log(`  ${red(line)}`);
+  if (!result.ended) console.log(result.console.split("\n").slice(-40).join("\n"));
+  return verdict;
+}
+
+function missing({ kernel }: Wanted, error: unknown): Verdict {
+  const reason = error instanceof Error ? error.message : String(error);
+  console.log(`== ${kernel}: ${red(`missing: ${reason}`)}`);
+  const none = new Map<string, number>();
+  const troubles = [`cannot be had: ${reason}`];
+  return {
+    kernel,
+    release: "",
+    version: "",
+    passed: 0,
+    failed: [],
+    lacking: none,
+    machine: none,
+    troubles,
+    seconds: 0,
+  };
+}
+
+async function main(): Promise<boolean> {
+  await getTools();
+  const wanted = wantedKernels();
+  if (values.shell && wanted.length !== 1) fail("--shell takes one kernel: --only KERNEL");
+  const limitS = Number(values.limit);
+  const plan: Plan = { steps: values.shell ? [] : stepsOf(command, limitS), limitS, shell: values.shell };
+  const had: (Kernel | Verdict)[] = [];
+  for (const one of wanted) had.push(await getKernel(one, values.fresh).catch((error: unknown) => missing(one, error)));
+  const bootable = had.filter((one) => "image" in one);
+  const last = bootable.at(-1);
+  const accelerator = last === undefined || values.kvm === "never" ? "tcg" : await bestAccelerator(last);
+  console.log(`${bootable.length} kernels, ${accelerator === "kvm" ? "KVM" : "software emulation"}`);
+  const machine: Machine = { accelerator, memoryMiB: Number(values.memory), append: values.append };
+  const verdicts: Verdict[] = had.flatMap((one) => ("image" in one ? [] : [one]));
+  const queue = [...bootable];
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      verdicts.push(await runOne(next, plan, machine, bootable.length === 1));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worker));
+  const order = (kernel: string): number => kernels.findIndex((one) => one.kernel === kernel);
+  console.log(`\n${tableOf(verdicts.toSorted((a, b) => order(a.kernel) - order(b.kernel)))}`);
+  return verdicts.every(isGood);
+}
+
+if (values.help) console.log(USAGE);
+else process.exit((await main()) ? 0 : 1);
