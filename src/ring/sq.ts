@@ -37,8 +37,8 @@ export class SubmissionQueue {
   published = 0;
   /** Whether the kernel was ever shown an entry. */
   everSubmitted = false;
-  /** The tail just after the last entry that took two slots. */
-  #wideTail = -1;
+  /** The tail just after the last entry that took two slots; no number where there is none. */
+  #wideTail = Number.NaN;
   /** Whether the entry being written comes after a filler in the last slot, because it would wrap otherwise. */
   #afterFiller = false;
   readonly #mixed: boolean;
@@ -124,7 +124,9 @@ export class SubmissionQueue {
   /** Takes the entry under the view back, if it is the last one queued and the kernel has not been shown it. */
   retract(): void {
     if (this.tail === this.published || this.#last() !== this.sqe.at) return;
-    this.tail = (this.tail - (this.tail === this.#wideTail ? 2 : 1)) | 0;
+    const wide = this.tail === this.#wideTail;
+    this.tail = (this.tail - (wide ? 2 : 1)) | 0;
+    if (wide) this.#wideTail = Number.NaN;
   }
 
   /** Shows the kernel every queued entry; how many it has not taken yet. */
