@@ -61,11 +61,7 @@ describe("Ring() refuses contradictions with a sentence, before the kernel is as
     ["cqeMixed, raw CQE32", { cqeMixed: true, flags: IORING_SETUP_CQE32 }, /exclude each other/],
     ["sqpoll, raw COOP_TASKRUN", { sqpoll: true, flags: IORING_SETUP_COOP_TASKRUN }, /coopTaskrun/],
     ["sqe128, SQE_MIXED", { sqe128: true, flags: IORING_SETUP_SQE_MIXED }, /sqe128 and sqeMixed exclude/],
-    [
-      "SQ_REWIND, sqpoll",
-      { sqpoll: true, noSqarray: true, flags: IORING_SETUP_SQ_REWIND },
-      /sqRewind excludes sqpoll/,
-    ],
+    ["SQ_REWIND, sqpoll", { sqpoll: true, noSqarray: true, flags: IORING_SETUP_SQ_REWIND }, /sqRewind excludes sqpoll/],
     ["SQ_REWIND without noSqarray", { flags: IORING_SETUP_SQ_REWIND }, /sqRewind needs noSqarray/],
     ["modern, sqpoll, coopTaskrun", { modern: true, sqpoll: true, coopTaskrun: true }, /coopTaskrun/],
     ["more cqEntries than there can be", { cqEntries: 65537 }, /65537 entries: it must be from 1 to 65536/],
