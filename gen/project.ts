@@ -1,6 +1,8 @@
 /** The generator's files inside the project: what is read from them and where they are. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { TestSource } from "./coverage.ts";
+import type { LibrarySource } from "./reference.ts";
 import type { Notes } from "./constants.ts";
 import type { Messages } from "./errno.ts";
 import { compareKernels } from "./facts.ts";
@@ -29,6 +31,10 @@ export interface Inputs {
   readonly operations: OperationNotes;
   readonly messages: Messages;
   readonly preps: readonly PrepSource[];
+  /** The library's files, for what is public and how it is described. */
+  readonly library: readonly LibrarySource[];
+  /** The tests that need a kernel. */
+  readonly tests: readonly TestSource[];
   /** README.md's text, or null before there is one. */
   readonly readme: string | null;
 }
@@ -54,6 +60,12 @@ export async function readPreps(folder: string = join(ROOT, PREP_FOLDER)): Promi
   return Promise.all(files.map(async (file) => ({ file, text: await Bun.file(join(folder, file)).text() })));
 }
 
+/** The files of a pattern, by path. The builders are read as they will be: their prep functions are the source. */
+async function readAll(pattern: string): Promise<{ path: string; text: string }[]> {
+  const paths = [...new Bun.Glob(pattern).scanSync(ROOT)].toSorted();
+  return Promise.all(paths.map(async (path) => ({ path, text: await Bun.file(join(ROOT, path)).text() })));
+}
+
 /** Reads all inputs. */
 export async function readInputs(): Promise<Inputs> {
   const readme = Bun.file(join(ROOT, "README.md"));
@@ -64,6 +76,8 @@ export async function readInputs(): Promise<Inputs> {
     operations: await json("gen/operations.json"),
     messages: await json("gen/messages.json"),
     preps: await readPreps(),
+    library: await readAll("src/**/*.ts"),
+    tests: await readAll("test/{kernel,register,ring}/**/*.test.ts"),
     readme: (await readme.exists()) ? await readme.text() : null,
   };
 }
