@@ -163,9 +163,19 @@ function readDeclaration(tokens: readonly TsToken[], start: number, keyword: num
   const end = headEnd(tokens, keyword + 1, kind === "type");
   const head = slice(text, tokens, start, end);
   if (kind !== "class" && kind !== "interface") return { name, head, doc, members: [], base: null };
-  const heir = tokens.findIndex((token, i) => i > keyword && i < end && token.text === "extends");
-  const base = heir < 0 ? null : (tokens[heir + 1]?.text ?? null);
+  const base = baseName(tokens.slice(keyword, end));
   return { name, head, doc, members: readMembers(tokens, end, text), base };
+}
+
+/** What stands after `extends` in a class's head, type parameters left out. */
+function baseName(head: readonly TsToken[]): string | null {
+  let depth = 0;
+  for (const [i, { text }] of head.entries()) {
+    if (depth === 0 && text === "extends") return head[i + 1]?.text ?? null;
+    if (text === "<") depth++;
+    else if (text === ">") depth--;
+  }
+  return null;
 }
 
 /** The token at which a declaration's body, value or end begins. */
