@@ -146,11 +146,11 @@ export class Gate {
     sq.publishToThread();
     sq.refreshFromThread();
     const wakeup = sq.ready > 0 && (sq.flags & IORING_SQ_NEED_WAKEUP) !== 0 ? IORING_ENTER_SQ_WAKEUP : 0;
-    const wait = n > 0 && !this.#isReady(n) ? flags : 0;
+    const wait = n === 0 || !this.#isReady(n) ? flags : 0;
     if ((wakeup | wait) !== 0) {
       const taken = this.#enter(queued, wait === 0 ? 0 : n, wakeup | wait);
       if (taken < 0) this.#stopShort(taken);
-      else if (!cq.load() && wait !== 0) this.#stopEmpty();
+      else if (!cq.load() && n > 0 && wait !== 0) this.#stopEmpty();
     }
     return queued;
   }

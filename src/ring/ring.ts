@@ -279,17 +279,24 @@ export class Ring extends QueueRegistrations {
   /**
    * Marks `n` completions as seen, from the first unseen on. @man io_uring_cq_advance(3)
    *
-   * @throws RangeError `ERR_URING_ARG_VALUE` for more than are ready.
+   * @throws RangeError `ERR_URING_ARG_VALUE` for more than are ready; none is marked then. Error `ERR_URING_CLOSED`.
    */
   cqAdvance(n: number): void {
     checkCount("a number of completions", n);
+    const cq = this.#cq;
+    if (cq.ready < n) {
+      this.#gate.checkOpen();
+      cq.load();
+    }
+    const { head } = cq;
     for (let i = 0; i < n; i++) {
-      if (this.#cq.peek() === null) {
+      if (cq.peek() === null) {
+        cq.head = head;
         throw rangeError("ERR_URING_ARG_VALUE", `Cannot advance over ${n} completions: ${i} are ready`);
       }
-      this.#cq.seen();
+      cq.seen();
     }
-    this.#cq.publish();
+    cq.publish();
   }
 
   /**
