@@ -357,6 +357,8 @@ describe("nothing is skipped without a reason", () => {
     'test.skipIf(a)(`x${reason === null ? "" : ` (${reason})`}`, f);',
     'test.skipIf(a).each([1])("x %d (needs root)", f);',
     'const some = test.skipIf(a);\nsome("x (needs root)", f);',
+    'test.skipIf(a)(needsCompiler("x"), f);',
+    'test.skipIf(has("IORING_OP_LISTEN"))("is refused before 6.11", f);',
     "cqe.skip(1); iterator.only(); regex.test(a);",
   ])("%s is fine", (text) => {
     expect(find(text)).toEqual([]);

@@ -6,9 +6,10 @@
  * On arm64 itself there is nothing to do: the other tests of this folder are the proof.
  */
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { file, folder, tree, write } from "../matrix/cpio.ts";
 
 const project = resolve(import.meta.dir, "../..");
 const machine = String(Bun.spawnSync([join(import.meta.dir, "arm64.sh"), "--where"]).stdout).trim();
@@ -34,46 +35,20 @@ report nop-libc bun --no-ffi-cc test/syscall/nop.ts
 /bin/busybox poweroff -f
 `;
 
-const S_IFDIR = 0o040755;
-const S_IFREG = 0o100755;
-
-/** One file in the "newc" format that the kernel unpacks at boot: six characters, thirteen numbers, name, content. */
-function* entry(name: string, mode: number, content: Uint8Array = new Uint8Array()): Generator<Uint8Array> {
-  const header = [0, mode, 0, 0, 1, 0, content.length, 0, 0, 0, 0, name.length + 1, 0];
-  const text = `070701${header.map((n) => n.toString(16).padStart(8, "0")).join("")}${name}\0`;
-  yield Buffer.from(text.padEnd(Math.ceil(text.length / 4) * 4, "\0"));
-  yield content;
-  yield new Uint8Array((4 - (content.length % 4)) % 4);
-}
-
-function* tree(name: string, path: string): Generator<Uint8Array> {
-  if (!statSync(path).isDirectory()) return yield* entry(name, S_IFREG, readFileSync(path));
-  yield* entry(name, S_IFDIR);
-  for (const child of readdirSync(path)) yield* tree(`${name}/${child}`, join(path, child));
-}
-
 function* disk(): Generator<Uint8Array> {
-  for (const directory of ["bin", "lib", "proc", "dev", "tmp", "project", "project/test"]) {
-    yield* entry(directory, S_IFDIR);
-  }
-  yield* entry("init", S_IFREG, Buffer.from(init));
-  for (const program of ["bun", "busybox"])
-    yield* entry(`bin/${program}`, S_IFREG, readFileSync(join(machine, program)));
-  for (const library of readdirSync(join(machine, "lib"))) {
-    yield* entry(`lib/${library}`, S_IFREG, readFileSync(join(machine, "lib", library)));
-  }
+  for (const name of ["bin", "lib", "proc", "dev", "tmp", "project", "project/test"]) yield* folder(name);
+  yield* file("init", init);
+  for (const program of ["bun", "busybox"]) yield* tree(`bin/${program}`, join(machine, program));
+  yield* tree("lib", join(machine, "lib"));
   for (const part of ["package.json", "tsconfig.json", "bunfig.toml", "src", "syscall", "test/syscall"]) {
     yield* tree(`project/${part}`, join(project, part));
   }
-  yield* entry("TRAILER!!!", 0);
 }
 
 async function boot(): Promise<string> {
   const scratch = mkdtempSync(join(tmpdir(), "uring-arm64-"));
   const image = join(scratch, "disk");
-  const writer = Bun.file(image).writer();
-  for (const piece of disk()) writer.write(piece);
-  await writer.end();
+  await write(image, disk());
   const own = ["-machine", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1500", "-nic", "none"];
   const screen = ["-nographic", "-no-reboot", "-append", "console=ttyAMA0 quiet panic=-1"];
   const files = ["-kernel", join(machine, "kernel"), "-initrd", image];

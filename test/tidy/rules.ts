@@ -197,8 +197,8 @@ function isGroupOfTests(source: Source, open: number): boolean {
 }
 
 const kernelReason = /\b[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\b.*\b\d+\.\d+\b|\b\d+\.\d+\b.*\b[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\b/;
-/** Of what is not a matter of the kernel: "(needs ...)", another remark in brackets at the end, or one worked out. */
-const otherReason = /\bneeds\b|\(.+\)["'`]$|\(\$\{/;
+/** Of what is not a matter of the kernel: "needs", a remark in brackets at the end, or one that is worked out. */
+const otherReason = /\bneeds|\(.+\)["'`]$|\$\{.+\}\)?`$/;
 
 /** Nothing is skipped without a name that says what it waits for: opcode or flag and kernel, or what it needs. */
 export const skipsWithAReason: Rule = (source) => {
@@ -216,26 +216,34 @@ export const skipsWithAReason: Rule = (source) => {
 function conditional(source: Source, i: number): Finding[] {
   const after = (source.closing.get(i + 1) ?? i + 1) + 1;
   const line = tokenAt(source, i).line;
-  if (reads(source, after, "(") || reads(source, after, ".", "each")) return wanting(source, after, line);
+  const condition = textOf(source, i + 1, after);
+  if (reads(source, after, "(") || reads(source, after, ".", "each")) return wanting(source, after, line, condition);
   if (!reads(source, i - 3, "=") || !reads(source, i - 5, "const")) return [];
   const name = tokenAt(source, i - 4).text;
   const uses = source.tokens.flatMap((token, use) => (token.text === name && use > i ? [use] : []));
   return uses.flatMap((use) => wanting(source, use + 1, tokenAt(source, use).line));
 }
 
-function wanting(source: Source, call: number, line: number): Finding[] {
+function wanting(source: Source, call: number, line: number, condition: string = ""): Finding[] {
   const name = nameAfter(source, call);
-  return kernelReason.test(name) || otherReason.test(name)
+  return kernelReason.test(`${condition} ${name}`) || otherReason.test(name)
     ? []
     : [at(source, line, "skips without saying what it needs")];
 }
 
-/** The name of a test whose call begins at a token: the first text in it, past what each() is given. */
+/** The name of a test whose call begins at a token: its first argument, past what each() is given. */
 function nameAfter(source: Source, call: number): string {
   let open = call;
   if (reads(source, open, ".", "each")) open = (source.closing.get(open + 2) ?? open) + 1;
-  const first = tokenAt(source, open + 1);
-  return reads(source, open, "(") && ["string", "template"].includes(first.kind) ? first.text : "";
+  if (!reads(source, open, "(")) return "";
+  let end = open + 1;
+  while (end < source.tokens.length && !reads(source, end, ",")) end = (source.closing.get(end) ?? end) + 1;
+  return textOf(source, open + 1, end);
+}
+
+function textOf(source: Source, from: number, to: number): string {
+  const texts = source.tokens.slice(from, to).map(({ text }) => text);
+  return texts.join(" ");
 }
 
 /** Whether a file is part of the library. */
