@@ -234,7 +234,7 @@ describe("Mapping", () => {
 
   test("anonymous() says what the kernel refused", () => {
     const refusal = expect.objectContaining({ name: "UringError", code: "ENOMEM", errno: -ENOMEM, syscall: "mmap" });
-    expect(() => Mapping.anonymous(2 ** 47)).toThrow(refusal);
+    expect(() => Mapping.anonymous(2 ** 52)).toThrow(refusal);
     expect(() => Mapping.anonymous(0)).toThrow(expect.objectContaining({ code: "EINVAL", errno: -EINVAL }));
   });
 
