@@ -134,8 +134,8 @@ export abstract class Builders {
 
   /**
    * Puts `nr` buffers of `len` bytes each, which follow one another from `addr` on, into the group `bgid`, with the
-   * numbers `bid`, `bid` + 1 and so on. A buffer must live until a completion has named it or it is removed. `res` is 0
-   * (on kernels before 5.19 the number of buffers in the group may come back instead).
+   * numbers `bid`, `bid` + 1 and so on. A buffer must live until a completion has named it or it is removed. `res` is 0,
+   * on old kernels the number of buffers added.
    *
    * @kernel 5.7
    * @man io_uring_prep_provide_buffers(3)
@@ -937,14 +937,14 @@ export abstract class Builders {
   }
 
   /**
-   * Completes again and again as events of `pollMask` arrive: at edges, or for as long as an event lasts with
-   * IORING_POLL_ADD_LEVEL in `flags`. `res` is the events; a completion without IORING_CQE_F_MORE is the last.
+   * Completes again and again as events of `pollMask` arrive, not for as long as they last. `res` is the events; a
+   * completion without IORING_CQE_F_MORE is the last.
    *
    * @kernel 5.13
    * @man io_uring_prep_poll_multishot(3)
    */
-  prepPollMultishot(fd: number, pollMask: number, flags?: number): Sqe {
-    prepPollMultishot(this.claim(), fd, pollMask, flags);
+  prepPollMultishot(fd: number, pollMask: number): Sqe {
+    prepPollMultishot(this.claim(), fd, pollMask);
     return this.commit();
   }
 

@@ -52,6 +52,7 @@ export class Statx implements Located {
   readonly address: number;
   readonly #words: Int32Array = new Int32Array(SIZEOF_STATX / 4);
 
+  /** Makes room, with every field 0 until a completion fills it. */
   constructor() {
     this.address = addressOf(this.#words);
   }

@@ -7,8 +7,8 @@ import { type Slot, SQE_BUF_INDEX } from "./slot.ts";
 
 /**
  * Puts `nr` buffers of `len` bytes each, which follow one another from `addr` on, into the group `bgid`, with the
- * numbers `bid`, `bid` + 1 and so on. A buffer must live until a completion has named it or it is removed. `res` is 0
- * (on kernels before 5.19 the number of buffers in the group may come back instead).
+ * numbers `bid`, `bid` + 1 and so on. A buffer must live until a completion has named it or it is removed. `res` is 0,
+ * on old kernels the number of buffers added.
  *
  * @kernel 5.7
  * @man io_uring_prep_provide_buffers(3)

@@ -24,17 +24,17 @@ export function prepPollAdd(sqe: Slot, fd: number, pollMask: number): void {
 }
 
 /**
- * Completes again and again as events of `pollMask` arrive: at edges, or for as long as an event lasts with
- * IORING_POLL_ADD_LEVEL in `flags`. `res` is the events; a completion without IORING_CQE_F_MORE is the last.
+ * Completes again and again as events of `pollMask` arrive, not for as long as they last. `res` is the events; a
+ * completion without IORING_CQE_F_MORE is the last.
  *
  * @kernel 5.13
  * @man io_uring_prep_poll_multishot(3)
  */
-export function prepPollMultishot(sqe: Slot, fd: number, pollMask: number, flags: number = 0): void {
+export function prepPollMultishot(sqe: Slot, fd: number, pollMask: number): void {
   checkFd(fd);
   checkU32("poll mask", pollMask);
-  checkU32("poll flags", flags);
-  sqe.write(IORING_OP_POLL_ADD, fd, 0, 0, IORING_POLL_ADD_MULTI | flags, pollMask);
+  // Kernel: IORING_POLL_ADD_LEVEL has a number but no kernel takes it; 6.0 was released with it switched off.
+  sqe.write(IORING_OP_POLL_ADD, fd, 0, 0, IORING_POLL_ADD_MULTI, pollMask);
 }
 
 /**
