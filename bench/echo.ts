@@ -43,8 +43,10 @@ async function measure(
   for (let round = 0; round < (options.smoke ? 1 : 7); round++) {
     for (const server of order) {
       let taken = await slice(load, server, shape, times);
-      for (let again = 0; taken.others > tolerated && again < 3 && !options.smoke; again++, repeats++)
+      for (let again = 0; taken.others > tolerated && again < 5 && !options.smoke; again++, repeats++) {
+        await Bun.sleep(200);
         taken = await slice(load, server, shape, times);
+      }
       slices.get(server.label)?.push(taken);
     }
     order.reverse();

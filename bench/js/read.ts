@@ -1,8 +1,8 @@
-// Random reads on the low road: read.ts FILE. A registered file and one registered buffer with a part for each read.
+// Random reads on the low road: read.ts FILE. A registered file and the buffers of a pool, which are registered as one.
 // Says its setup flags first; the case is how many are in flight.
 import { openSync } from "node:fs";
 
-import { Ring } from "bun-uring";
+import { BufferPool, type PoolBuffer, Ring } from "bun-uring";
 
 import { blockBytes, positions, randomBlocks } from "./blocks.ts";
 import { type Case, serve } from "./serve.ts";
@@ -10,11 +10,10 @@ import { type Case, serve } from "./serve.ts";
 const slots = 32;
 const fd = openSync(process.argv[2] ?? "", "r");
 const sequence = randomBlocks(fd);
-const memory = new Uint8Array(slots * blockBytes);
-const words = new Uint32Array(memory.buffer);
-const parts = Array.from({ length: slots }, (_, i) => memory.subarray(i * blockBytes, (i + 1) * blockBytes));
 const ring = new Ring(64, { modern: true });
-ring.registerBuffers([memory]);
+const pool = new BufferPool(ring, { count: slots, size: blockBytes });
+const buffers = Array.from({ length: slots }, () => pool.take() as PoolBuffer);
+const words = buffers.map(({ bytes }) => new Uint32Array(bytes.buffer, bytes.byteOffset, 1));
 ring.registerFiles([fd]);
 console.log(ring.setup.flags);
 
@@ -24,8 +23,9 @@ let cursor = 0;
 function readBlocks(batch: number): number {
   for (let i = 0; i < batch; i++) {
     const block = sequence[cursor++ & (positions - 1)] as number;
+    const buffer = buffers[i] as PoolBuffer;
     ring
-      .prepReadFixed(0, parts[i] as Uint8Array, block * blockBytes, 0)
+      .prepReadFixed(0, buffer, block * blockBytes, buffer.bufIndex)
       .fixedFile()
       .userData(i);
   }
@@ -33,7 +33,7 @@ function readBlocks(batch: number): number {
   let sum = 0;
   for (let cqe = ring.peekCqe(); cqe !== null; cqe = ring.nextCqe()) {
     if (cqe.res !== blockBytes) throw cqe.error("IORING_OP_READ_FIXED");
-    sum += words[cqe.userData * (blockBytes / 4)] as number;
+    sum += words[cqe.userData]?.[0] as number;
   }
   return sum;
 }
