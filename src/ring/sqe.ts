@@ -9,7 +9,9 @@ import {
   IOSQE_IO_LINK,
 } from "../abi/constants.gen.ts";
 import { describe, rangeError, typeError } from "../errors.ts";
+import type { Memory } from "../memory.ts";
 import { checkU16, checkU32, checkU64 } from "./prep/check.ts";
+import { attrPi, sendSetAddr, writeStream } from "./prep/modify.ts";
 import { Slot, SQE_BUF_INDEX, SQE_FD, SQE_USER_DATA, type UserData } from "./prep/slot.ts";
 
 /**
@@ -124,6 +126,39 @@ export class Sqe extends Slot {
     if ((bits & 0xffff) !== bits) return this.#checked(() => checkU16("ioprio", bits));
     super.ioprio(bits);
     return this;
+  }
+
+  /**
+   * Gives a send its destination, for sockets that are not connected. `destAddr`, a {@link SockAddr} or other struct
+   * sockaddr, must live until the entry is submitted.
+   *
+   * @throws TypeError or RangeError for what is no memory.
+   * @kernel 6.0
+   * @man io_uring_prep_send_set_addr(3)
+   */
+  sendSetAddr(destAddr: Memory, addrLen?: number): this {
+    return this.#checked(() => sendSetAddr(this, destAddr, addrLen));
+  }
+
+  /**
+   * Adds protection information to a read or write of a block device. `attr`, a struct io_uring_attr_pi, must live until
+   * the entry is submitted, and the buffer that it names until the completion.
+   *
+   * @throws TypeError or RangeError for what is no memory or too short.
+   * @kernel 6.14
+   */
+  attrPi(attr: Memory): this {
+    return this.#checked(() => attrPi(this, attr));
+  }
+
+  /**
+   * Gives a write a placement hint: data of one `stream`, 1 to 255, has a similar lifetime; 0 is no hint.
+   *
+   * @throws RangeError `ERR_URING_ARG_VALUE`.
+   * @kernel 6.16
+   */
+  writeStream(stream: number): this {
+    return this.#checked(() => writeStream(this, stream));
   }
 
   /**

@@ -221,3 +221,18 @@ test("RecvmsgOut.read() refuses what is too short for the room that was given", 
   expect([out.controlStart, out.controlLength]).toEqual([32, 4]);
   expect([out.payloadStart, out.payloadLength, out.messageLength, out.payloadTruncated]).toEqual([40, 4, 100, true]);
 });
+
+needs(needed)("sendSetAddr() sends to where it says, and refuses what is no address without queueing anything", () => {
+  using ring = new Ring(8);
+  const { from, to, port } = udp(ring);
+  const data = Buffer.from("addressed");
+  ring.prepSend(from, data, 0).sendSetAddr(SockAddr.ipv4("127.0.0.1", port));
+  expect(result(ring)).toBe(9);
+  const text = new Uint8Array(32);
+  ring.prepRecv(to, text, 0);
+  expect(result(ring)).toBe(9);
+  expect(Buffer.from(text.subarray(0, 9)).toString()).toBe("addressed");
+  expect(() => ring.prepSend(from, data, 0).sendSetAddr("127.0.0.1" as never)).toThrow(TypeError);
+  expect(ring.sqReady()).toBe(0);
+  for (const fd of [from, to]) closeSync(fd);
+});
