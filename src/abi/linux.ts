@@ -461,6 +461,13 @@ export const WCONTINUED = 0x00000008;
 /** Leave the child to be waited for again. */
 export const WNOWAIT = 0x01000000;
 
+// Clocks: what a ring's waits can go by
+
+/** Time since the machine started, without the time it was suspended. */
+export const CLOCK_MONOTONIC = 1;
+/** Time since the machine started, in all. */
+export const CLOCK_BOOTTIME = 7;
+
 // Sizes of structs that are not io_uring's own, in bytes
 
 /** struct __kernel_timespec: seconds and nanoseconds of 64 bits. */

@@ -1,29 +1,21 @@
 /** Provided buffers: memory that the kernel picks from when data is there, instead of one buffer waiting per request. */
-import { EEXIST, EINVAL } from "../abi/errno.gen.ts";
 import {
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUF_MORE,
   IORING_CQE_F_BUFFER,
   IORING_OFF_PBUF_RING,
   IORING_OFF_PBUF_SHIFT,
-  IORING_REGISTER_PBUF_RING,
-  IORING_UNREGISTER_PBUF_RING,
   IOU_PBUF_RING_INC,
   IOU_PBUF_RING_MMAP,
 } from "../abi/constants.gen.ts";
 import {
   IO_URING_BUF_OFF_BID,
-  IO_URING_BUF_REG_OFF_BGID,
-  IO_URING_BUF_REG_OFF_FLAGS,
-  IO_URING_BUF_REG_SIZE,
-  IO_URING_BUF_REG_WORD_RING_ADDR,
-  IO_URING_BUF_REG_WORD_RING_ENTRIES,
   IO_URING_BUF_RING_OFF_TAIL,
   IO_URING_BUF_SIZE,
   IO_URING_BUF_WORD_ADDR,
   IO_URING_BUF_WORD_LEN,
 } from "../abi/layout.gen.ts";
-import { describe, rangeError, stateError, UringError } from "../errors.ts";
+import { describe, rangeError, stateError } from "../errors.ts";
 import { Mapping } from "../memory.ts";
 import type { Cqe } from "./cqe.ts";
 import { checkCount, checkU16 } from "./prep/check.ts";
@@ -44,6 +36,11 @@ export interface BufferRingOptions {
   size: number;
   /** Has the kernel fill a buffer little by little, over several completions. @kernel 6.12 */
   incremental?: boolean;
+  /**
+   * With `incremental`: how many bytes must be left of a buffer for the kernel to go on with it; 1 unless given.
+   * @kernel 7.1
+   */
+  minLeft?: number;
   /** Has the kernel bring the memory of the ring itself (not of the buffers). @kernel 6.4 */
   kernelMapped?: boolean;
   /**
@@ -292,7 +289,7 @@ export class BufferRing {
     this.#closed = true;
     this.#ring.disown(this);
     if (!this.#ring.closed) {
-      this.#ring.register(IORING_UNREGISTER_PBUF_RING, registration(0, 0, this.group, 0), 1);
+      this.#ring.unregisterBufRing(this.group);
     }
     this.#queue.close();
     this.#storage.close();
@@ -323,44 +320,20 @@ function noSuchBuffer(id: number, entries: number): RangeError {
 
 /** Registers the group: its queue's memory. */
 function register(ring: Ring, options: BufferRingOptions): Mapping {
-  const { group, entries } = options;
+  const { group, entries, minLeft = 0 } = options;
   const bytes = entries * IO_URING_BUF_SIZE;
   const flags =
     (options.kernelMapped === true ? IOU_PBUF_RING_MMAP : 0) | (options.incremental === true ? IOU_PBUF_RING_INC : 0);
-  const own = options.kernelMapped === true ? undefined : Mapping.anonymous(Math.max(bytes, 4096));
+  if (options.kernelMapped === true) {
+    ring.registerBufRing({ group, entries, flags, minLeft });
+    return Mapping.ofDescriptor(ring.fd, IORING_OFF_PBUF_RING + group * 2 ** IORING_OFF_PBUF_SHIFT, bytes);
+  }
+  const own = Mapping.anonymous(Math.max(bytes, 4096));
   try {
-    ring.register(IORING_REGISTER_PBUF_RING, registration(own?.address ?? 0, entries, group, flags), 1);
+    ring.registerBufRing({ group, entries, memory: own, flags, minLeft });
+    return own;
   } catch (error) {
-    own?.close();
-    throw explained(error, group);
+    own.close();
+    throw error;
   }
-  if (own !== undefined) return own;
-  const offset = IORING_OFF_PBUF_RING + group * 2 ** IORING_OFF_PBUF_SHIFT;
-  return Mapping.ofDescriptor(ring.fd, offset, bytes);
-}
-
-/** struct io_uring_buf_reg. */
-function registration(address: number, entries: number, group: number, flags: number): Int32Array {
-  const words = new Int32Array(IO_URING_BUF_REG_SIZE / 4);
-  const halves = new Uint16Array(words.buffer);
-  words[IO_URING_BUF_REG_WORD_RING_ADDR] = address;
-  words[IO_URING_BUF_REG_WORD_RING_ADDR + 1] = address * 2 ** -32;
-  words[IO_URING_BUF_REG_WORD_RING_ENTRIES] = entries;
-  halves[IO_URING_BUF_REG_OFF_BGID / 2] = group;
-  halves[IO_URING_BUF_REG_OFF_FLAGS / 2] = flags;
-  return words;
-}
-
-function explained(error: unknown, group: number): unknown {
-  if (!(error instanceof UringError)) return error;
-  const name = "IORING_REGISTER_PBUF_RING";
-  if (error.errno === -EEXIST) return new UringError(error.errno, name, `buffer group ${group} is registered already`);
-  if (error.errno === -EINVAL) {
-    return new UringError(
-      error.errno,
-      name,
-      "this kernel has no buffer rings (5.19), no kernel-mapped ones (6.4) or no incremental ones (6.12)",
-    );
-  }
-  return new UringError(error.errno, name);
 }

@@ -25,7 +25,7 @@ export class CompletionQueue {
   /** The one view of the entry being read. */
   readonly cqe: Cqe;
   /** How many slots there are. */
-  readonly entries: number;
+  entries: number;
   /** The first entry not yet seen, counted without end, as a signed 32-bit number. */
   head = 0;
   /** The kernel's tail as last seen. */
@@ -33,12 +33,12 @@ export class CompletionQueue {
   /** How many of the queue's slots the entry under the view takes; 0 when nothing is under it. */
   #held = 0;
   #published = 0;
-  readonly #mask: number;
+  #mask: number;
   readonly #shift: number;
-  readonly #first: number;
+  #first: number;
   readonly #mixed: boolean;
-  readonly #ring: Int32Array;
-  readonly #layout: CqLayout;
+  #ring: Int32Array;
+  #layout: CqLayout;
 
   /** @param entries how many slots. @param sizes what they hold. @param ring the queues' memory. @param layout where. */
   constructor(entries: number, sizes: CqeSizes, ring: Int32Array, layout: CqLayout) {
@@ -106,6 +106,7 @@ export class CompletionQueue {
   take(view: Cqe): boolean {
     const cqe = this.peek();
     if (cqe === null) return false;
+    view.words = cqe.words;
     view.at = cqe.at;
     this.seen();
     return true;
@@ -141,6 +142,16 @@ export class CompletionQueue {
     if (enabled) Atomics.and(this.#ring, this.#layout.flags, ~IORING_CQ_EVENTFD_DISABLED);
     // Ordering: as above.
     else Atomics.or(this.#ring, this.#layout.flags, IORING_CQ_EVENTFD_DISABLED);
+  }
+
+  /** Goes on in other memory, of another size, with the same counters; the view stays on its entry. */
+  move(entries: number, ring: Int32Array, layout: CqLayout): void {
+    this.entries = entries;
+    this.#mask = entries - 1;
+    this.#first = layout.cqes;
+    this.#ring = this.cqe.words = ring;
+    this.#layout = layout;
+    this.cqe.at = this.#first + ((this.head & this.#mask) << this.#shift);
   }
 
   /** Nothing is ready from here on. */

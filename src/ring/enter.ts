@@ -2,6 +2,7 @@
 import { EAGAIN, EBUSY, EINTR, ETIME } from "../abi/errno.gen.ts";
 import {
   IORING_ENTER_EXT_ARG,
+  IORING_ENTER_EXT_ARG_REG,
   IORING_ENTER_GETEVENTS,
   IORING_ENTER_NO_IOWAIT,
   IORING_ENTER_REGISTERED_RING,
@@ -18,7 +19,7 @@ import {
   IORING_SQ_NEED_WAKEUP,
   IORING_SQ_TASKRUN,
 } from "../abi/constants.gen.ts";
-import { IO_URING_GETEVENTS_ARG_SIZE } from "../abi/layout.gen.ts";
+import { IO_URING_GETEVENTS_ARG_SIZE, IO_URING_REG_WAIT_SIZE } from "../abi/layout.gen.ts";
 import { stateError, UringError } from "../errors.ts";
 import { forkedError, forkGuard, type Mapping } from "../memory.ts";
 import { syscalls, type Syscalls } from "../../syscall/shim.ts";
@@ -56,6 +57,8 @@ export class Gate {
   readonly #entersToReap: boolean;
   /** When the wait under way is over, as performance.now() has it: for where the kernel does not tell. */
   #deadline = Infinity;
+  /** Where in the registered region the argument of the wait under way lies, in bytes. */
+  #offset = 0;
 
   /** @param scratch memory for the arguments of waits. */
   constructor(parts: RingParts, iowait: boolean, scratch: Mapping) {
@@ -115,6 +118,13 @@ export class Gate {
   submitAndWaitTimeout(n: number, timeoutMs: number, options: WaitOptions | undefined): void {
     this.checkOpen();
     this.submit(n, this.#waitFlags | this.#fillArgument(timeoutMs, options));
+  }
+
+  /** The same with an argument that lies `offset` bytes into the ring's registered region, and lasts so long. */
+  submitAndWaitAt(n: number, offset: number, timeoutMs: number): void {
+    this.#offset = offset;
+    this.#deadline = performance.now() + timeoutMs;
+    this.submit(n, this.#waitFlags | IORING_ENTER_EXT_ARG | IORING_ENTER_EXT_ARG_REG);
   }
 
   /** Submits what is queued, and waits for `n` where `flags` has GETEVENTS; how many entries the kernel took. */
@@ -220,6 +230,11 @@ export class Gate {
     this.#enterFlags = index < 0 ? 0 : IORING_ENTER_REGISTERED_RING;
   }
 
+  /** The registered index takes the descriptor's place, for good. */
+  dropDescriptor(): void {
+    this.fd = this.#enterFd;
+  }
+
   /** No call is made from here on. */
   close(): void {
     this.fd = this.#enterFd = -1;
@@ -255,15 +270,13 @@ export class Gate {
 
   #enter(toSubmit: number, minComplete: number, flags: number): number {
     this.enters++;
-    const extended = (flags & IORING_ENTER_EXT_ARG) !== 0;
-    return this.#system.enter(
-      this.#enterFd,
-      toSubmit,
-      minComplete,
-      flags | this.#enterFlags,
-      extended ? this.#argument.address : 0,
-      extended ? IO_URING_GETEVENTS_ARG_SIZE : 0,
-    );
+    const all = flags | this.#enterFlags;
+    const { address } = this.#argument;
+    if ((flags & IORING_ENTER_EXT_ARG) === 0)
+      return this.#system.enter(this.#enterFd, toSubmit, minComplete, all, 0, 0);
+    if ((flags & IORING_ENTER_EXT_ARG_REG) === 0)
+      return this.#system.enter(this.#enterFd, toSubmit, minComplete, all, address, IO_URING_GETEVENTS_ARG_SIZE);
+    return this.#system.enter(this.#enterFd, toSubmit, minComplete, all, this.#offset, IO_URING_REG_WAIT_SIZE);
   }
 
   /** Records why a call stopped short where that is to be expected, and throws where it is not. */

@@ -3,6 +3,7 @@
  * reaped happens here; what an entry says is written by the prep functions, what is registered in register/.
  */
 import {
+  IORING_FEAT_REG_REG_RING,
   IORING_REGISTER_USE_REGISTERED_RING,
   IORING_SETUP_REGISTERED_FD_ONLY,
   IORING_SQ_CQ_OVERFLOW,
@@ -11,7 +12,7 @@ import {
 import { IO_URING_RSRC_UPDATE_SIZE } from "../abi/layout.gen.ts";
 import { syscalls } from "../../syscall/shim.ts";
 import { rangeError } from "../errors.ts";
-import { addressOf, forkGuard, Mapping } from "../memory.ts";
+import { addressOf, forkedError, forkGuard, Mapping } from "../memory.ts";
 import type { CompletionQueue } from "./cq.ts";
 import type { Cqe } from "./cqe.ts";
 import { drain } from "./drain.ts";
@@ -19,7 +20,8 @@ import { Gate } from "./enter.ts";
 import type { RingOptions } from "./params.ts";
 import { checkCount } from "./prep/check.ts";
 import { Probe } from "./probe.ts";
-import { QueueRegistrations } from "./register/queues.ts";
+import { WaitRegistrations } from "./register/waits.ts";
+import { resizeQueues } from "./resize.ts";
 import { type RingSetup, setUpRing } from "./setup.ts";
 import type { SubmissionQueue } from "./sq.ts";
 import { checkCallback, type Sqe } from "./sqe.ts";
@@ -50,17 +52,18 @@ export interface RingResource {
  * request's last completion. Paths, socket addresses and timespecs that are only read need to last until the
  * submission (IORING_FEAT_SUBMIT_STABLE), and until the kernel thread has taken the entry on an SQPOLL ring.
  */
-export class Ring extends QueueRegistrations {
-  /** What the kernel gave: sizes, flags, features. */
-  readonly setup: RingSetup;
+export class Ring extends WaitRegistrations {
   readonly #gate: Gate;
   // The gate's queues, at hand for what runs once an entry.
   readonly #sq: SubmissionQueue;
   readonly #cq: CompletionQueue;
   readonly #guard: Int32Array = forkGuard();
-  readonly #mappings: readonly Mapping[];
+  #mappings: readonly Mapping[];
   readonly #scratch: Mapping;
-  protected override readonly indexOnly: boolean;
+  #setup: RingSetup;
+  #indexOnly: boolean;
+  /** What registrations name the ring by, where they can; -1: its descriptor. */
+  #registeredIndex: number;
   readonly #resources = new Set<RingResource>();
   #probe: Probe | undefined;
 
@@ -77,7 +80,7 @@ export class Ring extends QueueRegistrations {
     this.#scratch = Mapping.anonymous(SCRATCH_BYTES);
     try {
       const parts = setUpRing(entries, options, this.#scratch);
-      this.setup = parts.setup;
+      this.#setup = parts.setup;
       this.#mappings = parts.mappings;
       this.#sq = parts.sq;
       this.#cq = parts.cq;
@@ -86,7 +89,17 @@ export class Ring extends QueueRegistrations {
       this.#scratch.close();
       throw error;
     }
-    this.indexOnly = (this.setup.flags & IORING_SETUP_REGISTERED_FD_ONLY) !== 0;
+    this.#indexOnly = (this.#setup.flags & IORING_SETUP_REGISTERED_FD_ONLY) !== 0;
+    this.#registeredIndex = this.#indexOnly ? this.fd : -1;
+  }
+
+  /** What the kernel gave: sizes, flags, features. */
+  get setup(): RingSetup {
+    return this.#setup;
+  }
+
+  protected override get indexOnly(): boolean {
+    return this.#indexOnly;
   }
 
   /** The ring's descriptor, or its registered index on a ring made with `registeredFdOnly`; -1 once closed. */
@@ -225,11 +238,13 @@ export class Ring extends QueueRegistrations {
 
   /** Entries queued and not yet taken by the kernel. @man io_uring_sq_ready(3) */
   sqReady(): number {
+    this.#refuseChild();
     return this.#gate.sqReady();
   }
 
   /** Free entries of the submission queue. @man io_uring_sq_space_left(3) */
   sqSpaceLeft(): number {
+    this.#refuseChild();
     return this.closed ? 0 : this.#sq.entries - this.sqReady();
   }
 
@@ -257,6 +272,7 @@ export class Ring extends QueueRegistrations {
    * @man io_uring_peek_cqe(3)
    */
   peekCqe(): Cqe | null {
+    this.#refuseChild();
     return this.#cq.peek() ?? this.#gate.look();
   }
 
@@ -265,13 +281,16 @@ export class Ring extends QueueRegistrations {
    * wait looked last; null after the last of them. A loop over it is bounded, however fast completions come.
    *
    * @returns as {@link peekCqe}.
+   * @throws Error `ERR_URING_FORKED`.
    */
   nextCqe(): Cqe | null {
+    this.#refuseChild();
     return this.#cq.next();
   }
 
   /** Marks the completion that was looked at last as seen, so that its place can be used again. @man io_uring_cqe_seen(3) */
   seenCqe(): void {
+    this.#refuseChild();
     this.#cq.seen();
     this.#cq.publish();
   }
@@ -283,6 +302,7 @@ export class Ring extends QueueRegistrations {
    */
   cqAdvance(n: number): void {
     checkCount("a number of completions", n);
+    this.#refuseChild();
     const cq = this.#cq;
     if (cq.ready < n) {
       this.#gate.checkOpen();
@@ -388,17 +408,20 @@ export class Ring extends QueueRegistrations {
 
   /** Completions posted and not seen; on a ring of mixed sizes the slots they take. @man io_uring_cq_ready(3) */
   cqReady(): number {
+    this.#refuseChild();
     if (!this.closed) this.#cq.load();
     return this.#cq.ready;
   }
 
   /** Whether the kernel holds completions that the queue had no room for. None is lost. @man io_uring_cq_has_overflow(3) */
   cqHasOverflow(): boolean {
+    this.#refuseChild();
     return !this.closed && (this.#sq.flags & IORING_SQ_CQ_OVERFLOW) !== 0;
   }
 
   /** Completions that the kernel had to drop: 0 wherever it has IORING_FEAT_NODROP. */
   get cqDropped(): number {
+    this.#refuseChild();
     return this.closed ? 0 : this.#cq.dropped;
   }
 
@@ -437,13 +460,38 @@ export class Ring extends QueueRegistrations {
 
   protected override tryRegister(opcode: number, address: number, count: number): number {
     this.#gate.checkOpen();
-    // Kernel: a ring without a descriptor is named by its index here as well, from 6.3.
-    const how = this.indexOnly ? IORING_REGISTER_USE_REGISTERED_RING : 0;
-    return syscalls().register(this.fd, opcode + how, address, count);
+    // Kernel: a ring with a registered index is named by it here as well, from 6.3.
+    if (this.#registeredIndex < 0) return syscalls().register(this.fd, opcode, address, count);
+    return syscalls().register(this.#registeredIndex, opcode + IORING_REGISTER_USE_REGISTERED_RING, address, count);
   }
 
   protected override useRegisteredIndex(index: number): void {
     this.#gate.nameByIndex(index);
+    if (this.hasFeature(IORING_FEAT_REG_REG_RING)) this.#registeredIndex = index;
+  }
+
+  protected override dropDescriptor(): void {
+    const { fd } = this.#gate;
+    this.#gate.dropDescriptor();
+    this.#indexOnly = true;
+    syscalls().close(fd);
+  }
+
+  protected override resize(sqEntries: number, cqEntries: number, clamp: boolean): void {
+    this.#gate.checkOpen();
+    const ring = { fd: this.fd, indexOnly: this.indexOnly, setup: this.setup, sq: this.#sq, cq: this.#cq };
+    const resized = resizeQueues(ring, sqEntries, cqEntries, clamp, this.#scratch, (opcode, address, count) =>
+      this.tryRegister(opcode, address, count),
+    );
+    if (resized === undefined) return;
+    for (const mapping of this.#mappings) mapping.close();
+    this.#mappings = resized.mappings;
+    this.#setup = resized.setup;
+  }
+
+  protected override submitAndWaitAt(n: number, offset: number, timeoutMs: number): Cqe | null {
+    this.#gate.submitAndWaitAt(n, offset, timeoutMs);
+    return this.#cq.peek();
   }
 
   /** @internal Has `resource` closed with the ring. */
@@ -483,6 +531,11 @@ export class Ring extends QueueRegistrations {
     for (const mapping of this.#mappings) mapping.close();
     if (!this.indexOnly) syscalls().close(fd);
     this.#scratch.close();
+  }
+
+  /** In a forked child the queues' memory is not there: touching it would end the process. */
+  #refuseChild(): void {
+    if (this.#guard[0] !== 1) throw forkedError();
   }
 
   /** Closes a ring that has no descriptor, only a place among the thread's registered rings. */

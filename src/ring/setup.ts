@@ -35,7 +35,7 @@ import { UringError } from "../errors.ts";
 import { Mapping } from "../memory.ts";
 import { syscalls } from "../../syscall/shim.ts";
 import { adviceOnSetup } from "./advice.ts";
-import { CompletionQueue, type CqeSizes } from "./cq.ts";
+import { CompletionQueue, type CqeSizes, type CqLayout } from "./cq.ts";
 import {
   MAX_CQ_ENTRIES,
   MAX_SQ_ENTRIES,
@@ -45,7 +45,7 @@ import {
   setupFlagNames,
   setupFlags,
 } from "./params.ts";
-import { SubmissionQueue } from "./sq.ts";
+import { type SqLayout, SubmissionQueue } from "./sq.ts";
 
 /** What the kernel gave. */
 export interface RingSetup {
@@ -129,13 +129,14 @@ function modernSteps(wanted: number): number[] {
   return steps;
 }
 
-interface BroughtMemory {
+/** @internal Memory of the library's own for a ring whose kernel maps none. */
+export interface BroughtMemory {
   readonly sqes: Mapping;
   readonly ring: Mapping;
 }
 
-/** Memory for the queues of a ring whose kernel maps none. Rounded to whole pages by the kernel's mmap itself. */
-function bringMemory(entries: number, flags: number, options: RingOptions): BroughtMemory {
+/** @internal Memory for the queues of a ring whose kernel maps none. */
+export function bringMemory(entries: number, flags: number, options: RingOptions): BroughtMemory {
   const { sqesBytes, ringBytes } = ringSizes(entries, flags, options);
   const hugePages = options.noMmap === "huge";
   const unit = hugePages ? HUGE_PAGE_BYTES : 4096;
@@ -177,6 +178,60 @@ function cqeSizesOf(flags: number): CqeSizes {
   return (flags & IORING_SETUP_CQE32) === 0 ? "16" : "32";
 }
 
+/** @internal Where a ring's queues are. */
+export interface QueueMap {
+  /** The entries of the submission queue. */
+  readonly sqWords: Int32Array;
+  /** All else. */
+  readonly ring: Int32Array;
+  readonly sqLayout: SqLayout;
+  readonly cqLayout: CqLayout;
+  /** The memory of both. */
+  readonly mappings: readonly Mapping[];
+}
+
+/** @internal Maps the queues that the kernel has described in `params`, or finds them in the memory brought. */
+export function mapQueues(fd: number, flags: number, params: Params, memory: BroughtMemory | undefined): QueueMap {
+  const { sqEntries, cqEntries } = params;
+  const cqes = params.cqOffset(IO_CQRING_OFFSETS_WORD_CQES);
+  const cqEnd = cqes + cqEntries * cqeBytesOf(flags);
+  const withArray = (flags & IORING_SETUP_NO_SQARRAY) === 0;
+  // Kernel: of a ring that was resized (6.13 to at least 6.18) it does not tell where the array is: on the next line of
+  // the cache, as always.
+  const array = params.sqOffset(IO_SQRING_OFFSETS_WORD_ARRAY) || Math.ceil(cqEnd / 64) * 64;
+  const sqeBytes = sqEntries * sqeBytesOf(flags);
+  const ring = memory?.ring ?? Mapping.ofDescriptor(fd, IORING_OFF_SQ_RING, withArray ? array + sqEntries * 4 : cqEnd);
+  let sqes: Mapping;
+  try {
+    sqes = memory?.sqes ?? Mapping.ofDescriptor(fd, IORING_OFF_SQES, sqeBytes);
+  } catch (error) {
+    ring.close();
+    throw error;
+  }
+  // Entry i of the indirection is entry i of the queue, for good.
+  if (withArray) for (let i = 0; i < sqEntries; i++) ring.words[array / 4 + i] = i;
+  const sqLayout = {
+    head: params.sqOffset(IO_SQRING_OFFSETS_WORD_HEAD) / 4,
+    tail: params.sqOffset(IO_SQRING_OFFSETS_WORD_TAIL) / 4,
+    flags: params.sqOffset(IO_SQRING_OFFSETS_WORD_FLAGS) / 4,
+    dropped: params.sqOffset(IO_SQRING_OFFSETS_WORD_DROPPED) / 4,
+  };
+  const cqLayout = {
+    head: params.cqOffset(IO_CQRING_OFFSETS_WORD_HEAD) / 4,
+    tail: params.cqOffset(IO_CQRING_OFFSETS_WORD_TAIL) / 4,
+    overflow: params.cqOffset(IO_CQRING_OFFSETS_WORD_OVERFLOW) / 4,
+    cqes: cqes / 4,
+    flags: params.cqOffset(IO_CQRING_OFFSETS_WORD_FLAGS) / 4,
+  };
+  return {
+    sqWords: sqes.words.subarray(0, sqeBytes / 4),
+    ring: ring.words,
+    sqLayout,
+    cqLayout,
+    mappings: [ring, sqes],
+  };
+}
+
 function assemble(
   fd: number,
   flags: number,
@@ -185,44 +240,20 @@ function assemble(
   options: RingOptions,
 ): RingParts {
   const { sqEntries, cqEntries, features } = params;
-  const entryBytes = sqeBytesOf(flags);
-  const mappings: Mapping[] = [];
+  let mappings: readonly Mapping[] = memory === undefined ? [] : [memory.ring, memory.sqes];
   try {
     if ((features & IORING_FEAT_SINGLE_MMAP) === 0) {
       // Kernel: every kernel from 5.4 maps both queues at once, and the oldest one supported is 5.10.
       throw new UringError(ENOSYS, "io_uring_setup", "the kernel is older than 5.4; 5.10 is the oldest supported");
     }
-    const withArray = (flags & IORING_SETUP_NO_SQARRAY) === 0;
-    const ringBytes = Math.max(
-      params.cqOffset(IO_CQRING_OFFSETS_WORD_CQES) + cqEntries * cqeBytesOf(flags),
-      withArray ? params.sqOffset(IO_SQRING_OFFSETS_WORD_ARRAY) + sqEntries * 4 : 0,
-    );
-    const ring = memory?.ring ?? Mapping.ofDescriptor(fd, IORING_OFF_SQ_RING, ringBytes);
-    mappings.push(ring);
-    const sqes = memory?.sqes ?? Mapping.ofDescriptor(fd, IORING_OFF_SQES, sqEntries * entryBytes);
-    mappings.push(sqes);
-    // Entry i of the indirection is entry i of the queue, for good.
-    if (withArray)
-      for (let i = 0; i < sqEntries; i++) ring.words[params.sqOffset(IO_SQRING_OFFSETS_WORD_ARRAY) / 4 + i] = i;
-    const sqWords = sqes.words.subarray(0, (sqEntries * entryBytes) / 4);
+    const map = mapQueues(fd, flags, params, memory);
+    mappings = map.mappings;
     const kind = {
       mixed: (flags & IORING_SETUP_SQE_MIXED) !== 0,
       rewind: (flags & IORING_SETUP_SQ_REWIND) !== 0,
     };
-    const sqLayout = {
-      head: params.sqOffset(IO_SQRING_OFFSETS_WORD_HEAD) / 4,
-      tail: params.sqOffset(IO_SQRING_OFFSETS_WORD_TAIL) / 4,
-      flags: params.sqOffset(IO_SQRING_OFFSETS_WORD_FLAGS) / 4,
-      dropped: params.sqOffset(IO_SQRING_OFFSETS_WORD_DROPPED) / 4,
-    };
-    const sq = new SubmissionQueue(sqEntries, entryBytes, sqWords, ring.words, sqLayout, kind);
-    const cq = new CompletionQueue(cqEntries, cqeSizesOf(flags), ring.words, {
-      head: params.cqOffset(IO_CQRING_OFFSETS_WORD_HEAD) / 4,
-      tail: params.cqOffset(IO_CQRING_OFFSETS_WORD_TAIL) / 4,
-      overflow: params.cqOffset(IO_CQRING_OFFSETS_WORD_OVERFLOW) / 4,
-      cqes: params.cqOffset(IO_CQRING_OFFSETS_WORD_CQES) / 4,
-      flags: params.cqOffset(IO_CQRING_OFFSETS_WORD_FLAGS) / 4,
-    });
+    const sq = new SubmissionQueue(sqEntries, sqeBytesOf(flags), map.sqWords, map.ring, map.sqLayout, kind);
+    const cq = new CompletionQueue(cqEntries, cqeSizesOf(flags), map.ring, map.cqLayout);
     const modern = options.modern === true ? modernFlags(flags) : 0;
     const setup = {
       flags,

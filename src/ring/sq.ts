@@ -26,7 +26,7 @@ export class SubmissionQueue {
   /** The one view of the entry being built. */
   readonly sqe: Sqe;
   /** How many entries there are. */
-  readonly entries: number;
+  entries: number;
   /** The next entry to be filled, counted without end, as a signed 32-bit number. */
   tail = 0;
   /** The kernel's head as last seen. */
@@ -43,10 +43,10 @@ export class SubmissionQueue {
   #afterFiller = false;
   readonly #mixed: boolean;
   readonly #rewind: boolean;
-  readonly #mask: number;
+  #mask: number;
   readonly #shift: number;
-  readonly #ring: Int32Array;
-  readonly #layout: SqLayout;
+  #ring: Int32Array;
+  #layout: SqLayout;
 
   /** @param words the entries' memory. @param ring the queues' memory. @param layout where in it what stands. */
   constructor(
@@ -206,6 +206,16 @@ export class SubmissionQueue {
   /** Whether the last queued entry waits for a successor in its chain. */
   get chained(): boolean {
     return this.tail !== this.published && ((this.sqe.words[this.#last()] as number) & LINKS) !== 0;
+  }
+
+  /** Goes on in other memory, of another size, with the same counters. Nothing may be queued. */
+  move(entries: number, words: Int32Array, ring: Int32Array, layout: SqLayout): void {
+    this.entries = entries;
+    this.#mask = entries - 1;
+    this.#ring = ring;
+    this.#layout = layout;
+    this.#moveHead(this.head);
+    this.sqe.move(words);
   }
 
   /** From here on every claim takes the slow path. */

@@ -65,7 +65,7 @@ export class Slot {
   readonly stride: number;
   /** Whether the entry being written has 128 bytes: always or never, except on a ring of both sizes. */
   wide: boolean;
-  readonly #slots: number;
+  #slots: number;
   #strings: Mapping | undefined;
   #text: Buffer | undefined;
 
@@ -162,6 +162,14 @@ export class Slot {
     text.write(path, start, length, "utf8");
     text[start + length] = 0;
     return strings.address + start;
+  }
+
+  /** @internal Goes on in other memory. The kernel has read every path: nothing may be queued. */
+  move(words: Int32Array): void {
+    this.release();
+    this.words = words;
+    this.at = 0;
+    this.#slots = words.length / this.stride;
   }
 
   /** @internal Gives back what the slot owns. The entries' own memory is the ring's. */

@@ -2,6 +2,8 @@
 import { UringError } from "../../errors.ts";
 import { addressOf, type Memory } from "../../memory.ts";
 import { Builders } from "../builders.gen.ts";
+import type { RingResource } from "../ring.ts";
+import type { RingSetup } from "../setup.ts";
 
 /** @internal io_uring_register(2) on a ring. Its registrations stand on top of it, family by family. */
 export abstract class Registering extends Builders {
@@ -34,10 +36,16 @@ export abstract class Registering extends Builders {
   abstract get fd(): number;
 
   /** Whether the ring has no descriptor but a registered index (IORING_SETUP_REGISTERED_FD_ONLY). */
-  protected abstract readonly indexOnly: boolean;
+  protected abstract get indexOnly(): boolean;
+
+  /** What the kernel gave the ring. */
+  abstract get setup(): RingSetup;
 
   /** Whether the kernel has all these IORING_FEAT_*. */
   abstract hasFeature(bits: number): boolean;
+
+  /** Has `resource` closed with the ring. */
+  abstract adopt(resource: RingResource): void;
 
   /** Lets go of what registrations keep. The ring is closing; the kernel drops its side by itself. */
   protected abstract forgetRegistrations(): void;
