@@ -6,7 +6,6 @@ import {
   EAGAIN,
   ENOBUFS,
   IORING_CQE_F_MORE,
-  IORING_FEAT_MIN_TIMEOUT,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_WAITALL,
@@ -26,7 +25,6 @@ const group = 0;
 
 const ring = new Ring(4096, { singleIssuer: true, deferTaskrun: true, noSqarray: true, cqEntries: 16384 });
 const buffers = new BufferRing(ring, { group, entries: 1024, size: 16384 });
-const patience = ring.hasFeature(IORING_FEAT_MIN_TIMEOUT) ? { minWaitUsec: 30 } : {};
 
 /** By descriptor: the buffers it has yet to send, first to last, -1 for none, linked through `next`; and its state. */
 const first = new Int32Array(maxFds);
@@ -44,7 +42,6 @@ let readyCount = 0;
 let quickCount = 0;
 let starvingCount = 0;
 let closes = 0;
-let open = 0;
 
 function setUp(port: number): number {
   function result(what: string): number {
@@ -104,7 +101,6 @@ function goOn(fd: number): void {
   } else if (ending && (state[fd]! & RECEIVING) === 0) {
     ring.prepClose(fd).skipSuccess().userDataHalves(fd, ON_CLOSE);
     closes++;
-    open--;
   }
 }
 
@@ -114,7 +110,6 @@ function onAccept(cqe: Cqe): void {
   if ((cqe.flags & IORING_CQE_F_MORE) === 0) queueAccept();
   first[fd] = -1;
   state[fd] = 0;
-  open++;
   queueRecv(fd);
 }
 
@@ -194,7 +189,7 @@ function submit(): void {
   const mustReturn = closes > 0 || (starvingCount > 0 && quickCount > 0);
   closes = 0;
   if (mustReturn) ring.submitAndGetEvents();
-  else ring.submitAndWaitTimeout(Math.min(16, Math.max(1, open >> 2)), Infinity, patience);
+  else ring.submitAndWait(1);
 }
 
 const listener = setUp(Number(process.argv[2]));
