@@ -60,8 +60,8 @@ export const importsWithExtension: Rule = (source) =>
     .filter(({ module }) => module.startsWith(".") && !/\.(ts|c|json|md|txt)$/.test(module))
     .map(({ module, line }) => at(source, line, `imports ${module} without its extension`));
 
-/** Two doors lead out of JavaScript; bun.test.ts shows what they work around. */
-const doors = ["syscall/shim.ts", "src/memory.ts", "test/syscall/bun.test.ts"];
+/** Two doors lead out of JavaScript. Of the tests, one shows what they work around, one needs a call they lack. */
+const doors = ["syscall/shim.ts", "src/memory.ts", "test/syscall/bun.test.ts", "test/support/epoll.ts"];
 
 /** `bun:ffi` in its doors only. */
 export const keepsToTheDoors: Rule = (source) =>
