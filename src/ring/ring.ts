@@ -196,7 +196,9 @@ export class Ring extends WaitRegistrations {
   /**
    * Gives the kernel everything that is queued and waits until `n` completions are there to be reaped.
    *
-   * Returns early when a signal arrives, so that its handler can run; {@link cqReady} tells how many there are.
+   * Returns early when a signal arrives, so that its handler can run; {@link cqReady} tells how many there are. So does a
+   * polled ring (`iopoll`) with the first completions that it finds: while they wait to be reaped, the kernel polls for
+   * no others.
    *
    * @returns how many entries the kernel took. Fewer than queued: see {@link errno}; the rest stays queued.
    * @throws as {@link submit}.
