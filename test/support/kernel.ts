@@ -34,13 +34,19 @@ const asked = ((): { ops: (op: number) => boolean; features: number } => {
   return { ops: (op) => probe.supports(op), features: ring.setup.features };
 })();
 
-/** What a NOP with a flag answers: EINVAL where the flag is not known. */
+/** Whether a NOP takes a flag: EINVAL where it does not know it, once it looks at flags at all. */
 function nopTakes(flag: number): boolean {
-  // Completions of 32 bytes, because one of the flags asks for one.
-  using ring = new Ring(1, { cqe32: true });
-  ring.prepNopFlags(flag & ~constants.IORING_NOP_FILE);
-  ring.submitAndWait(1);
-  return ring.peekCqe()?.res !== -22;
+  // One of the flags asks for a completion of 32 bytes.
+  using ring = new Ring(1, setupTakes(constants.IORING_SETUP_CQE32) ? { cqe32: true } : {});
+  const answer = (flags: number): number => {
+    ring.prepNopFlags(flags, 77);
+    ring.submitAndWait(1);
+    const { res = 0 } = ring.peekCqe() ?? {};
+    ring.seenCqe();
+    return res;
+  };
+  // Kernel: before 6.10 a NOP's flags mean nothing, and none is refused.
+  return answer(constants.IORING_NOP_INJECT_RESULT) === 77 && answer(flag & ~constants.IORING_NOP_FILE) !== -22;
 }
 
 /** Whether the kernel takes a setup flag together with those that it depends on. */
