@@ -75,25 +75,36 @@ export async function makeImage(kernel: Kernel, plan: Plan, directory: string): 
   return [base, own];
 }
 
+/** Programs of this machine that tests use, and that busybox has not or has in a smaller form. Its sh runs its own first. */
+const programs = ["chroot", "setpriv", "sh", "unshare"];
+
 /** The part of programs, in the cache under what it is made of. */
 async function makeBase(): Promise<string> {
   const busybox = Bun.which("busybox");
   if (busybox === null) throw new Error("there is no busybox on this machine (Debian: busybox-static)");
-  const libraries = librariesOf(process.execPath);
+  const PATH = `${process.env["PATH"]}:/sbin:/usr/sbin`;
+  const own = programs.map((name) => Bun.which(name, { PATH })).filter((path) => path !== null);
+  const all = [process.execPath, ...own].flatMap(librariesOf);
+  const libraries = [...new Map(all.map((library) => [library.inside, library])).values()];
   if (librariesOf(busybox).length > 0) throw new Error(`${busybox} is linked to libraries (Debian: busybox-static)`);
-  const inputs = [process.execPath, busybox, ...libraries.map(({ path }) => path)];
+  const inputs = [import.meta.path, process.execPath, busybox, ...own, ...libraries.map(({ path }) => path)];
   const state = inputs.map((path) => [path, statSync(path).size, statSync(path).mtimeMs].join(" ")).join("\n");
   const hash = new Bun.CryptoHasher("sha256").update(state).digest("hex").slice(0, 12);
   const path = join(cacheFolder(), "images", `base-${Bun.version}-${hash}.cpio`);
   if (existsSync(path)) return path;
   await mkdir(join(cacheFolder(), "images"), { recursive: true });
   const folders = ["bin", "dev", "lib", "lib64", "mnt", "out", "proc", "run", "sys", "tmp"].map(folder);
-  const programs = [file("bin/busybox", readFileSync(busybox)), file("bin/bun", readFileSync(process.execPath))];
-  const loaded = libraries.map((library) => file(`${library.inside}`, readFileSync(library.path)));
+  const main = [file("bin/busybox", readFileSync(busybox)), file("bin/bun", readFileSync(process.execPath))];
+  const loaded = libraries.map((library) => file(library.inside, readFileSync(library.path)));
+  const loader = libraries.find(({ inside }) => inside.includes("ld-"))?.inside ?? "";
+  const others = [
+    ...own.map((path) => file(`bin/${basename(path)}`, readFileSync(path))),
+    file("bin/ldd", `#!/bin/sh\nexec /${loader} --list "$1"\n`),
+  ];
   const users = [folder("etc"), file("etc/passwd", "root:x:0:0:root:/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")];
   const names = [file("etc/group", "root:x:0:\nnogroup:x:65534:\n"), file("etc/hosts", "127.0.0.1 localhost\n")];
   const part = `${path}.part-${process.pid}`;
-  await write(part, ...folders, ...programs, ...loaded, ...users, ...names);
+  await write(part, ...folders, ...main, ...loaded, ...others, ...users, ...names);
   await rename(part, path);
   return path;
 }

@@ -7,6 +7,7 @@
 /bin/busybox mkdir -p /dev/pts /dev/shm
 /bin/busybox mount -t devpts pts /dev/pts
 /bin/busybox mount -t tmpfs shm /dev/shm
+# Programs that are there already stay.
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/tmp TERM=dumb NO_COLOR=1
 exec < /dev/ttyS1 > /dev/ttyS1 2>&1

@@ -1,11 +1,14 @@
 /**
  * Boots kernels and runs the tests, or any command, in each.
  */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { cacheFolder } from "../../gen/apt.ts";
 import { compareKernels } from "../../gen/facts.ts";
 import { readKernels } from "../../gen/project.ts";
 import { bestAccelerator, boot, noEmulator } from "./boot.ts";
-import type { Machine } from "./boot.ts";
+import type { Machine, Result } from "./boot.ts";
 import type { Plan } from "./image.ts";
 import { getKernel, kernels } from "./kernels.ts";
 import type { Kernel, Wanted } from "./kernels.ts";
@@ -76,6 +79,7 @@ async function getTools(): Promise<void> {
   if (still !== undefined) fail(still);
 }
 
+const results = join(cacheFolder(), "results");
 const facts = await readKernels();
 const newest = facts.at(-1) ?? fail("there are no facts of any kernel");
 
@@ -85,9 +89,19 @@ function answersOf(kernel: string): (name: string) => boolean | undefined {
   return knownTo(own ?? facts.findLast((f) => compareKernels(f.kernel, kernel) < 0) ?? newest, newest);
 }
 
+/** Leaves all that a guest handed in where it can be read. */
+async function keep(kernel: string, result: Result): Promise<void> {
+  const folder = join(results, kernel);
+  await rm(folder, { recursive: true, force: true });
+  const files = Object.entries({ console: result.console, output: result.output });
+  const reports = [...result.reports].map(([name, xml]): [string, string] => [`${name}.xml`, xml]);
+  for (const [name, text] of [...files, ...reports]) await Bun.write(join(folder, name), text);
+}
+
 async function runOne(kernel: Kernel, plan: Plan, machine: Machine, alone: boolean): Promise<Verdict> {
   const print = alone ? (text: string): void => void process.stdout.write(text) : undefined;
   const result = await boot(kernel, plan, machine, print);
+  await keep(kernel.kernel, result);
   const verdict = verdictOf(kernel, plan.steps, result, answersOf(kernel.kernel));
   const say = isGood(verdict) ? "good" : red("not good");
   console.log(
@@ -138,7 +152,8 @@ async function main(): Promise<boolean> {
   };
   await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worker));
   const order = (kernel: string): number => kernels.findIndex((one) => one.kernel === kernel);
-  console.log(`\n${tableOf(verdicts.toSorted((a, b) => order(a.kernel) - order(b.kernel)))}`);
+  console.log(`\nwhat the guests printed and reported is in ${results}\n`);
+  console.log(`${tableOf(verdicts.toSorted((a, b) => order(a.kernel) - order(b.kernel)))}`);
   return verdicts.every(isGood);
 }
 
