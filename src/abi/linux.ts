@@ -468,6 +468,15 @@ export const CLOCK_MONOTONIC = 1;
 /** Time since the machine started, in all. */
 export const CLOCK_BOOTTIME = 7;
 
+// Protection information: `flags` of struct io_uring_attr_pi
+
+/** Check the guard, a checksum of the data. @kernel 6.14 */
+export const IO_INTEGRITY_CHK_GUARD = 1;
+/** Check the reference tag, the block's number. @kernel 6.14 */
+export const IO_INTEGRITY_CHK_REFTAG = 2;
+/** Check the application tag. @kernel 6.14 */
+export const IO_INTEGRITY_CHK_APPTAG = 4;
+
 // Sizes of structs that are not io_uring's own, in bytes
 
 /** struct __kernel_timespec: seconds and nanoseconds of 64 bits. */

@@ -511,7 +511,8 @@ export class Ring extends WaitRegistrations {
 
   /**
    * Cancels what is in flight, waits for it (a second at the most), drops what was never submitted, closes the pools
-   * and buffer rings made on this ring, and gives everything back. A second call does nothing.
+   * and buffer rings made on this ring, and gives everything back. A second call does nothing. Completions not yet
+   * reaped are thrown away: a descriptor in one of them, of an accept or an open, stays open.
    *
    * Kernel: before 5.19 there is no way to cancel everything; there, cancel your own requests first. A request that
    * neither ends nor can be cancelled within the second goes on in the kernel and may still write to its buffer.
