@@ -19,7 +19,7 @@ import { drain } from "./drain.ts";
 import { Gate } from "./enter.ts";
 import type { RingOptions } from "./params.ts";
 import { checkCount } from "./prep/check.ts";
-import { Probe } from "./probe.ts";
+import { getProbe, type Probe } from "./probe.ts";
 import { WaitRegistrations } from "./register/waits.ts";
 import { resizeQueues } from "./resize.ts";
 import { type RingSetup, setUpRing } from "./setup.ts";
@@ -65,7 +65,6 @@ export class Ring extends WaitRegistrations {
   /** What registrations name the ring by, where they can; -1: its descriptor. */
   #registeredIndex: number;
   readonly #resources = new Set<RingResource>();
-  #probe: Probe | undefined;
 
   /**
    * @param entries how many submissions fit the queue: rounded up to a power of two, 32768 at the most.
@@ -441,13 +440,14 @@ export class Ring extends WaitRegistrations {
   // ---- What there is
 
   /**
-   * What the running kernel can do, asked once.
+   * What the running kernel can do, asked once a thread.
    *
+   * @throws as {@link getProbe}.
    * @kernel 5.6
-   * @man io_uring_register_probe(3)
+   * @man io_uring_get_probe(3)
    */
   probe(): Probe {
-    return (this.#probe ??= Probe.ask(this));
+    return getProbe();
   }
 
   /** Whether the running kernel has the operation IORING_OP_*. */
