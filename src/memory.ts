@@ -44,7 +44,7 @@ export function addressOf(memory: Memory): number {
 
 function addressOfView(view: NodeJS.ArrayBufferView): number {
   // Bun: a small typed array moves when its buffer is first touched; touching it here, before ptr(), settles it for
-  // good. test/unit/memory.test.ts says when this can go.
+  // good. test/syscall/bun.test.ts says when this can go.
   refuseUnstable(view.buffer);
   if (view.byteLength === 0) return 0;
   // Lifetime: the caller keeps the view until the request's last completion.
