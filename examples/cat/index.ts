@@ -2,7 +2,7 @@
  * cat(1) on io_uring: `bun run examples/cat FILE...`.
  *
  * A file of some size is read in eight places at once, into registered buffers; what was read is written in order. A
- * pipe, a terminal or standard input has one place only, its own: there one read is in flight beside one write.
+ * pipe, a terminal or standard input is read in one place, its own position: one read is in flight beside one write.
  */
 import { constants } from "node:fs";
 import {
@@ -20,6 +20,7 @@ import {
 import { poolWithinLimits } from "../support/buffers.ts";
 import { complain, quoteIfNeeded, strerror } from "../support/messages.ts";
 import { type CommandLine, parseArguments, UsageError } from "../support/options.ts";
+import { Cursor } from "./cursor.ts";
 
 const USAGE = `Usage: bun run examples/cat [OPTION]... [FILE]...
 Concatenate FILE(s) to standard output, reading ahead through io_uring.
@@ -33,14 +34,13 @@ With no FILE, or when FILE is -, read standard input.
 /** As many blocks are read ahead of the one being written. */
 const BLOCKS = 8;
 const BLOCK_BYTES = 128 * 1024;
-/** Where the file's own position is used: the only way for pipes, the polite one for standard input. */
-const OWN_POSITION = -1;
 /** The user data of the write; that of a read is the number of its buffer. */
 const WRITE = BLOCKS;
 
 /** One block on its way from the input to the output. */
 interface Block {
   readonly buffer: PoolBuffer;
+  /** Where in the file it begins. */
   readonly offset: number;
   /** How much of the buffer was read. */
   filled: number;
@@ -67,10 +67,14 @@ class Cat {
   readonly #pool: BufferPool;
   readonly #output = new Statx();
   readonly #input = new Statx();
+  /** Where standard output is written. */
+  readonly #out: Cursor;
   /** The input in hand. */
   #fd = -1;
-  /** How many places of it are read at once; 0 where there is but one, the descriptor's own position. */
-  #places = 0;
+  /** How many places of it are read at once. */
+  #places = 1;
+  /** Where it is read, if it is not read in places. */
+  #in: Cursor | undefined;
   /** Where the next block begins. */
   #next = 0;
   /** A read has met the end of the input, or failed: there is no next block. */
@@ -85,6 +89,7 @@ class Cat {
     this.#pool = poolWithinLimits(ring, BLOCKS, BLOCK_BYTES);
     const result = this.#call(ring.prepStatx(1, "", AT_EMPTY_PATH, STATX_BASIC_STATS, this.#output));
     if (result < 0) throw new WriteError(result);
+    this.#out = new Cursor(1, this.#output);
   }
 
   /** Writes a file out, or says why not. */
@@ -108,10 +113,13 @@ class Cat {
       complain("cat", `${quoteIfNeeded(name)}: input file is output file`);
       return false;
     }
-    // Files of /proc have no size, and some of them no places either: they are read like pipes. Standard input is left
-    // where reading it ended, for whoever shares it.
-    const places = sized && fd !== 0 ? Math.min(Math.ceil(input.size / this.#pool.size) + 1, BLOCKS) : 0;
-    const end = this.#copy(fd, places);
+    // Files of /proc have no size, and some of them no places either: they are read like pipes. Standard input is to be
+    // left where reading it ended, for whoever shares it.
+    const inPlaces = sized && fd !== 0;
+    this.#fd = fd;
+    this.#in = inPlaces ? undefined : new Cursor(fd, input);
+    this.#places = inPlaces ? Math.min(Math.ceil(input.size / this.#pool.size) + 1, BLOCKS) : 1;
+    const end = this.#copy();
     return end === 0 || this.#failed(name, end);
   }
 
@@ -120,10 +128,8 @@ class Cat {
     return false;
   }
 
-  /** Copies a descriptor to standard output; 0, or what a read failed with. */
-  #copy(fd: number, places: number): number {
-    this.#fd = fd;
-    this.#places = places;
+  /** Copies the input to standard output; 0, or what a read failed with. */
+  #copy(): number {
     this.#next = 0;
     this.#ended = false;
     let end = 0;
@@ -137,11 +143,9 @@ class Cat {
 
   /** Starts as many reads as may be in flight. */
   #readAhead(): void {
-    const most = this.#places === 0 ? BLOCKS : this.#places;
-    while (!this.#ended && this.#blocks.length < most && (this.#places > 0 || this.#reads === 0)) {
+    while (!this.#ended && this.#blocks.length < this.#pool.count && this.#reads < this.#places) {
       const buffer = this.#pool.take() as PoolBuffer;
-      const offset = this.#places === 0 ? OWN_POSITION : this.#next;
-      const block: Block = { buffer, offset, filled: 0, written: 0, ready: false, end: null };
+      const block: Block = { buffer, offset: this.#next, filled: 0, written: 0, ready: false, end: null };
       this.#blocks.push(block);
       this.#next += buffer.byteLength;
       this.#read(block);
@@ -150,7 +154,7 @@ class Cat {
 
   /** Reads what the block still has room for. */
   #read({ buffer, offset, filled }: Block): void {
-    const at = offset === OWN_POSITION ? OWN_POSITION : offset + filled;
+    const at = this.#in === undefined ? offset + filled : this.#in.offset;
     this.#ring
       .prepReadFixed(this.#fd, buffer.address + filled, at, buffer.bufIndex, buffer.byteLength - filled)
       .userData(buffer.id);
@@ -163,7 +167,7 @@ class Cat {
       const { buffer, filled, written, end } = block;
       if (written < filled) {
         this.#ring
-          .prepWriteFixed(1, buffer.address + written, OWN_POSITION, buffer.bufIndex, filled - written)
+          .prepWriteFixed(1, buffer.address + written, this.#out.offset, buffer.bufIndex, filled - written)
           .userData(WRITE);
         this.#writing = true;
         return null;
@@ -192,7 +196,9 @@ class Cat {
     this.#writing = false;
     if (result < 0) throw new WriteError(result);
     // A short write leaves a rest, which is written next.
-    (this.#blocks[0] as Block).written += result;
+    const block = this.#blocks[0] as Block;
+    this.#out.advance(result, block.filled - block.written);
+    block.written += result;
   }
 
   #readInto(id: number, result: number): void {
@@ -200,9 +206,10 @@ class Cat {
     const block = this.#blocks.find(({ buffer }) => buffer.id === id);
     if (block === undefined) return this.#pool.give(this.#pool.buffer(id));
     if (result > 0) {
+      this.#in?.advance(result, block.buffer.byteLength);
       block.filled += result;
       // A pipe gives what it has, which is to be passed on. A file's short read is no end: the end is a read of nothing.
-      block.ready = block.offset === OWN_POSITION || block.filled === block.buffer.byteLength;
+      block.ready = this.#in !== undefined || block.filled === block.buffer.byteLength;
       if (!block.ready) this.#read(block);
     } else {
       block.end = result;

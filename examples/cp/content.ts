@@ -16,7 +16,10 @@ const BLOCK_BYTES = 128 * 1024;
 /** Holes are found where filesystems can have them: in whole pages. */
 const PAGE_BYTES = 4096;
 const ZEROS: Buffer = Buffer.alloc(PAGE_BYTES);
-/** Where a descriptor's own position is used, as pipes have no other. */
+/**
+ * Stands for a descriptor's own position, as pipes have no other. Kernel: for files it is a trap (seen on 6.18): it stays
+ * where it was after a write that succeeded in part, on a full disk say, and the next one would overwrite that part.
+ */
 const OWN_POSITION = -1;
 
 /** Where a copy comes from and where it goes. */
@@ -27,8 +30,10 @@ export interface Ends {
   readonly target: number;
   /** How long the source is said to be. It is read to its end, wherever that is found. */
   readonly size: number;
-  /** Whether both are regular files, which can be read and written in many places at once. */
-  readonly places: boolean;
+  /** Whether the source can be read at any place, as files and disks can, and not pipes. */
+  readonly readAnywhere: boolean;
+  /** Whether the target can be written at any place. */
+  readonly writeAnywhere: boolean;
   /** Whether pages of zeros are left out, because the source has holes and the target is new. */
   readonly sparse: boolean;
 }
@@ -60,13 +65,14 @@ export class Content {
   readonly #ring: Ring;
   readonly #pool: BufferPool;
   readonly #progress: Progress;
-  readonly #turns = new Turnstile(IN_FLIGHT);
+  readonly #turns: Turnstile;
 
   constructor(loop: Loop, progress: Progress) {
     this.#loop = loop;
     this.#ring = loop.ring;
     this.#progress = progress;
     this.#pool = poolWithinLimits(loop.ring, IN_FLIGHT, BLOCK_BYTES);
+    this.#turns = new Turnstile(this.#pool.count);
   }
 
   /**
@@ -77,15 +83,14 @@ export class Content {
    */
   async copy(ends: Ends): Promise<number> {
     const job: Job = { ...ends, next: 0, length: 0, failed: false };
-    if (!job.places) {
-      while ((await this.#block(job, OWN_POSITION, this.#pool.size)) > 0);
-      return job.length;
+    if (job.readAnywhere && job.writeAnywhere) {
+      const lanes = Math.min(this.#pool.count, Math.ceil(job.size / this.#pool.size));
+      const outcomes = await Promise.allSettled(Array.from({ length: lanes }, () => this.#lane(job)));
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     }
-    const lanes = Math.min(IN_FLIGHT, Math.ceil(job.size / this.#pool.size));
-    const outcomes = await Promise.allSettled(Array.from({ length: lanes }, () => this.#lane(job)));
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-    // It may have grown meanwhile, or be of those in /proc that say they are empty: the end is where nothing is read.
-    while (job.length >= job.size && (await this.#block(job, job.length, this.#pool.size)) > 0);
+    // Pipes and disks do not tell their size, files of /proc say they are empty, others grow while they are copied: the
+    // end is where nothing is read.
+    while ((await this.#block(job, job.length, this.#pool.size)) > 0);
     return job.length;
   }
 
@@ -109,7 +114,7 @@ export class Content {
       } else {
         await this.#drain(job, buffer, offset, 0, filled);
       }
-      job.length = Math.max(job.length, Math.max(offset, 0) + filled);
+      job.length = Math.max(job.length, offset + filled);
       this.#progress.copied(filled);
       return filled;
     } catch (error) {
@@ -125,13 +130,13 @@ export class Content {
   async #fill(job: Job, buffer: PoolBuffer, offset: number, length: number): Promise<number> {
     let filled = 0;
     while (filled < length) {
-      const at = offset === OWN_POSITION ? OWN_POSITION : offset + filled;
+      const at = job.readAnywhere ? offset + filled : OWN_POSITION;
       const sqe = this.#ring.prepReadFixed(job.source, buffer.address + filled, at, buffer.bufIndex, length - filled);
       const result = await this.#loop.result(sqe);
       this.#check("reading", result);
       filled += result;
       // What a pipe has is passed on; of a file the rest is asked for.
-      if (result === 0 || !job.places) break;
+      if (result === 0 || !job.readAnywhere) break;
     }
     return filled;
   }
@@ -140,7 +145,7 @@ export class Content {
   async #drain(job: Job, buffer: PoolBuffer, offset: number, start: number, end: number): Promise<void> {
     let written = start;
     while (written < end) {
-      const at = offset === OWN_POSITION ? OWN_POSITION : offset + written;
+      const at = job.writeAnywhere ? offset + written : OWN_POSITION;
       const sqe = this.#ring.prepWriteFixed(job.target, buffer.address + written, at, buffer.bufIndex, end - written);
       const result = await this.#loop.result(sqe);
       this.#check("writing", result);

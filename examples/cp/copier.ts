@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { EEXIST, EISDIR, ENOENT, ENOTDIR, type Statx } from "bun-uring";
 import { complain, quote, strerror } from "../support/messages.ts";
 import { type Content, CopyError } from "./content.ts";
-import { type Files, isSameFile } from "./files.ts";
+import { type Files, hasPlaces, isSameFile } from "./files.ts";
 import { type Loop, Turnstile } from "./loop.ts";
 import type { FilePath } from "./path.ts";
 import type { Progress } from "./progress.ts";
@@ -11,6 +11,9 @@ import type { Progress } from "./progress.ts";
 /** As many files are open at a time: small ones are copied by the dozen. */
 const FILES_AT_ONCE = 64;
 const OWNER_ALL = 0o700;
+/** What a copy takes over of a mode without being asked to preserve it; of a directory the sticky bit as well. */
+const FILE_MODE = 0o777;
+const DIRECTORY_MODE = 0o1777;
 
 /** How to copy. */
 export interface CopyOptions {
@@ -53,7 +56,7 @@ export class Copier {
   readonly #unfinished: Unfinished[] = [];
   /** The directories that operands are copied to, which must not be copied themselves. */
   readonly #roots: { readonly statx: Statx; readonly operand: Entry }[] = [];
-  /** What was made so far, and of which source. */
+  /** What the command line's sources were copied to so far, and of which. */
   readonly #made = new Map<string, FilePath>();
 
   constructor(loop: Loop, files: Files, content: Content, progress: Progress, options: CopyOptions) {
@@ -68,7 +71,7 @@ export class Copier {
   async copy(entries: readonly Entry[]): Promise<void> {
     for (const entry of entries) {
       await this.#begin(entry);
-      // Where two would make the same file the first one does, and the second is told off.
+      // Where two would make the same file, the order says which one does.
       if (this.#options.colliding) await this.#settle();
     }
     await this.#settle();
@@ -145,10 +148,13 @@ export class Copier {
         return `cannot overwrite directory ${names[1]} with non-directory`;
       }
     }
-    if (!this.#options.colliding || from.isDirectory()) return undefined;
+    // Deeper down the later one wins, as it does where trees are copied one after the other.
+    if (!this.#options.colliding || operand !== undefined || from.isDirectory()) return undefined;
     const other = this.#made.get(target.key);
-    this.#made.set(target.key, source);
-    if (other === undefined) return undefined;
+    if (other === undefined) {
+      this.#made.set(target.key, source);
+      return undefined;
+    }
     if (other.key !== source.key) return `will not overwrite just-created ${names[1]} with ${names[0]}`;
     this.#say(`warning: source file ${names[0]} specified more than once`);
     return "";
@@ -166,7 +172,7 @@ export class Copier {
     const { target } = entry;
     if (to === undefined) {
       // Until everything is in it, it has to be open to its owner and need not be to others.
-      const mode = this.#options.preserve ? OWNER_ALL : (from.mode & 0o777) | OWNER_ALL;
+      const mode = this.#options.preserve ? OWNER_ALL : (from.mode & DIRECTORY_MODE) | OWNER_ALL;
       const result = await this.#files.mkdir(target, mode);
       if (result < 0) return this.#complain(`cannot create directory ${quote(target.bytes)}: ${strerror(result)}`);
     }
@@ -183,7 +189,7 @@ export class Copier {
   #finish(target: FilePath, from: Statx): void {
     const result = this.#options.preserve
       ? this.#files.preservePath(target, from)
-      : this.#files.chmod(target, from.mode & 0o777 & ~process.umask());
+      : this.#files.chmod(target, from.mode & DIRECTORY_MODE & ~process.umask());
     if (result < 0) this.#complain(`preserving attributes of ${quote(target.bytes)}: ${strerror(result)}`);
   }
 
@@ -203,7 +209,7 @@ export class Copier {
     const result = this.#files.makeSpecial(target, from);
     if (result < 0) return this.#complain(`cannot create special file ${quote(target.bytes)}: ${strerror(result)}`);
     if (this.#options.preserve) this.#finish(target, from);
-    else this.#files.chmod(target, from.mode & 0o777 & ~process.umask());
+    else this.#files.chmod(target, from.mode & FILE_MODE & ~process.umask());
   }
 
   async #remove(target: FilePath): Promise<boolean> {
@@ -218,7 +224,7 @@ export class Copier {
     if (fd < 0) return this.#complain(`cannot open ${quote(source.bytes)} for reading: ${strerror(fd)}`);
     const target = await this.#create(entry, from, to);
     if (target >= 0) {
-      await this.#transfer(entry, fd, target, from, to === undefined || to.isFile());
+      await this.#transfer(entry, fd, target, from, to);
       const closed = await this.#files.close(target);
       if (closed < 0) this.#complain(`failed to close ${quote(entry.target.bytes)}: ${strerror(closed)}`);
     }
@@ -229,7 +235,7 @@ export class Copier {
   async #create({ target }: Entry, from: Statx, to: Statx | undefined): Promise<number> {
     const { O_WRONLY, O_CREAT, O_EXCL, O_TRUNC } = constants;
     // Until it has its owner, a file with its owner's mode could be read by somebody else's group.
-    const mode = from.mode & (this.#options.preserve ? OWNER_ALL : 0o777);
+    const mode = from.mode & (this.#options.preserve ? OWNER_ALL : FILE_MODE);
     const flags = to === undefined ? O_CREAT | O_EXCL : O_TRUNC;
     const fd = await this.#files.open(target, O_WRONLY | flags, mode, true);
     if (fd >= 0) return fd;
@@ -246,12 +252,14 @@ export class Copier {
   }
 
   /** Fills the target, and gives it what else the source has. */
-  async #transfer(entry: Entry, source: number, target: number, from: Statx, regular: boolean): Promise<void> {
-    const places = from.isFile() && regular;
+  async #transfer(entry: Entry, source: number, target: number, from: Statx, to: Statx | undefined): Promise<void> {
+    const readAnywhere = hasPlaces(from);
+    const writeAnywhere = to === undefined || hasPlaces(to);
     // statx counts blocks of 512 bytes, whatever the filesystem's own are.
-    const sparse = places && from.blocks * 512 < from.size;
+    const sparse = from.isFile() && (to === undefined || to.isFile()) && from.blocks * 512 < from.size;
     try {
-      const length = await this.#content.copy({ source, target, size: from.size, places, sparse });
+      const ends = { source, target, size: from.size, readAnywhere, writeAnywhere, sparse };
+      const length = await this.#content.copy(ends);
       if (sparse) {
         const result = await this.#files.truncate(target, length);
         if (result < 0) throw new CopyError("writing", result);

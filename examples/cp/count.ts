@@ -19,7 +19,7 @@ export async function count(
     const stats = await Promise.all(paths.map((path) => files.stat(path, !recursive)));
     for (const [i, statx] of stats.entries()) {
       if (typeof statx === "number") continue;
-      if (statx.isFile()) progress.expect(statx.size);
+      if (!statx.isDirectory()) progress.expect(statx.isFile() ? statx.size : 0);
       const path = paths[i];
       const names = recursive && statx.isDirectory() && path !== undefined ? files.list(path) : [];
       if (typeof names !== "number") for (const name of names) found.push((path as FilePath).join(name));

@@ -207,3 +207,8 @@ function attempt(act: () => void): number {
 export function isSameFile(a: Statx, b: Statx): boolean {
   return a.inoBigint === b.inoBigint && a.devMajor === b.devMajor && a.devMinor === b.devMinor;
 }
+
+/** Whether it can be read and written at any place: files and disks can. */
+export function hasPlaces(statx: Statx): boolean {
+  return statx.isFile() || (statx.mode & constants.S_IFMT) === constants.S_IFBLK;
+}

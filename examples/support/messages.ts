@@ -30,12 +30,18 @@ export function quote(name: string | Uint8Array): string {
   if (text.includes("'") && !/["$`\\!\p{Cc}\ufffd]/u.test(text)) return `"${text}"`;
   // What is no UTF-8 is taken byte by byte, and then no byte past ASCII can be shown.
   const encoding = bytes.equals(Buffer.from(text)) ? "utf8" : "latin1";
-  const hidden = encoding === "utf8" ? /\p{Cc}+/gu : /[^ -~]+/g;
-  const inside = bytes
-    .toString(encoding)
-    .replaceAll("'", "'\\''")
-    .replace(hidden, (some) => `'$'${[...Buffer.from(some, encoding)].map(escaped).join("")}''`);
-  return `'${inside}'`.replace(/(?<=.)''$/, "");
+  const hidden = encoding === "utf8" ? /(\p{Cc}+)/u : /([^ -~]+)/;
+  const parts = bytes.toString(encoding).split(hidden);
+  return parts
+    .map((part, i) => (i % 2 === 0 ? plain(part, i > 0) : `$'${escape(Buffer.from(part, encoding))}'`))
+    .join("");
+}
+
+/** Text between single quotes, its own ones written as `'\''`; behind something escaped nothing empty is quoted. */
+function plain(text: string, behind: boolean): string {
+  if (behind && text === "") return "";
+  const quoted = `'${text.replaceAll("'", "'\\''")}'`;
+  return behind && text.startsWith("'") ? quoted.slice(2) : quoted;
 }
 
 const escapes: Readonly<Record<number, string>> = {
@@ -48,6 +54,6 @@ const escapes: Readonly<Record<number, string>> = {
   13: "\\r",
 };
 
-function escaped(byte: number): string {
-  return escapes[byte] ?? `\\${byte.toString(8).padStart(3, "0")}`;
+function escape(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => escapes[byte] ?? `\\${byte.toString(8).padStart(3, "0")}`).join("");
 }
