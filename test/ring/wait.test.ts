@@ -169,7 +169,7 @@ describe("minWaitUsec", () => {
     expect([elapsed < LATE_MS, ring.cqReady()]).toEqual([true, 2]);
   });
 
-  test.skipIf(has("IORING_FEAT_MIN_TIMEOUT"))("is refused by a kernel before 6.12", () => {
+  test.skipIf(has("IORING_FEAT_MIN_TIMEOUT"))("is refused (needs a kernel without IORING_FEAT_MIN_TIMEOUT)", () => {
     using ring = new Ring(4);
     expect(() => ring.submitAndWaitTimeout(1, 1, { minWaitUsec: 1 })).toThrow(
       expect.objectContaining({ code: "ERR_URING_UNSUPPORTED" }),
