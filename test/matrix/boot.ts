@@ -54,9 +54,10 @@ function commandOf(machine: Machine, image: string, initrd: string, directory: s
   const { accelerator, memoryMiB } = machine;
   const processor =
     accelerator === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,tb-size=512", "-cpu", "max"];
-  const drives = disks.flatMap((name) => [
+  const drives = disks.flatMap(({ name, properties }) => [
     ...["-drive", `file=${join(directory, name)},format=raw,if=none,id=${name},cache=unsafe`],
-    ...["-device", `nvme,serial=${name},drive=${name}`],
+    ...["-device", `nvme,serial=${name},id=nvme-${name}`],
+    ...["-device", `nvme-ns,bus=nvme-${name},drive=${name}${properties}`],
   ]);
   return [
     ...["nice", "-n", "10", emulator, "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"],

@@ -4,7 +4,7 @@
  * that the results come back on, one with a file system, one that is empty.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdir, rename } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { cacheFolder } from "../../gen/apt.ts";
 import { file, folder, tree, write } from "./cpio.ts";
@@ -16,14 +16,25 @@ const project = resolve(import.meta.dir, "../..");
 const leftOut = ["node_modules", "dist", "coverage", ".git", ".ci"];
 
 /** Modules that tests use where the kernel has them: block devices that live in memory or in a program. */
-const wantedModules = ["null_blk", "ublk_drv"];
+const wantedModules = ["loop", "null_blk", "ublk_drv"];
 
-const out = { name: "out", sizeBytes: 64 * 2 ** 20 };
-const scratch = { name: "scratch", sizeBytes: 512 * 2 ** 20 };
-const blank = { name: "blank", sizeBytes: 64 * 2 ** 20 };
+/** A disk of a guest. */
+export interface Disk {
+  /** Known in the guest by this as its serial number. */
+  readonly name: string;
+  readonly sizeMiB: number;
+  /** Properties of its namespace. */
+  readonly properties: string;
+}
 
-/** The disks of a guest, each known in it by this name as its serial number. */
-export const disks: readonly string[] = [out.name, scratch.name, blank.name];
+/** The disk for results, one with a file system, one to do anything with, and two with what few disks have. */
+export const disks: readonly Disk[] = [
+  { name: "out", sizeMiB: 64, properties: "" },
+  { name: "scratch", sizeMiB: 512, properties: "" },
+  { name: "blank", sizeMiB: 64, properties: "" },
+  { name: "protected", sizeMiB: 64, properties: ",ms=8,pi=1" },
+  { name: "zoned", sizeMiB: 64, properties: ",zoned=true,zoned.zone_size=4M" },
+];
 
 /** One thing to be run in a guest. */
 export interface Step {
@@ -70,19 +81,26 @@ export async function makeImage(kernel: Kernel, plan: Plan, directory: string): 
   ]);
   const parts = [file("init", init(plan)), folder("modules"), modules, tree("project", project, leftOut)];
   await write(own, ...parts);
-  for (const { name, sizeBytes } of [out, blank]) await run("truncate", "-s", String(sizeBytes), join(directory, name));
-  await run("cp", "--sparse=always", await makeScratch(), join(directory, scratch.name));
+  for (const { name, sizeMiB } of disks) {
+    if (name === "scratch") await run("cp", "--sparse=always", await makeScratch(sizeMiB), join(directory, name));
+    else await run("truncate", "-s", `${sizeMiB}M`, join(directory, name));
+  }
   return [base, own];
 }
 
 /** Programs of this machine that tests use, and that busybox has not or has in a smaller form. Its sh runs its own first. */
-const programs = ["chroot", "setpriv", "sh", "unshare"];
+const programs = [
+  ...["cat", "chown", "chroot", "cmp", "cp", "fincore", "getconf", "losetup", "mkfs.ext4", "script", "setpriv", "sh"],
+  ...["stat", "stty", "touch", "unshare"],
+];
+
+/** Where this machine keeps its programs, those for administrators among them. */
+const PATH = `${process.env["PATH"]}:/sbin:/usr/sbin`;
 
 /** The part of programs, in the cache under what it is made of. */
 async function makeBase(): Promise<string> {
   const busybox = Bun.which("busybox");
   if (busybox === null) throw new Error("there is no busybox on this machine (Debian: busybox-static)");
-  const PATH = `${process.env["PATH"]}:/sbin:/usr/sbin`;
   const own = programs.map((name) => Bun.which(name, { PATH })).filter((path) => path !== null);
   const all = [process.execPath, ...own].flatMap(librariesOf);
   const libraries = [...new Map(all.map((library) => [library.inside, library])).values()];
@@ -103,6 +121,9 @@ async function makeBase(): Promise<string> {
   ];
   const users = [folder("etc"), file("etc/passwd", "root:x:0:0:root:/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")];
   const names = [file("etc/group", "root:x:0:\nnogroup:x:65534:\n"), file("etc/hosts", "127.0.0.1 localhost\n")];
+  for (const old of new Bun.Glob("base-*").scanSync(join(cacheFolder(), "images"))) {
+    await rm(join(cacheFolder(), "images", old));
+  }
   const part = `${path}.part-${process.pid}`;
   await write(part, ...folders, ...main, ...loaded, ...others, ...users, ...names);
   await rename(part, path);
@@ -124,15 +145,17 @@ function librariesOf(program: string): { path: string; inside: string }[] {
 }
 
 /** An empty ext4 file system, in the cache. */
-async function makeScratch(): Promise<string> {
-  const path = join(cacheFolder(), "images", `ext4-${scratch.sizeBytes}`);
+async function makeScratch(sizeMiB: number): Promise<string> {
+  const mkfs = Bun.which("mkfs.ext4", { PATH });
+  if (mkfs === null) throw new Error("there is no mkfs.ext4 on this machine (Debian: e2fsprogs)");
+  // As it makes large ones, not as it makes small ones.
+  const how = ["-q", "-F", "-T", "default", "-b", "4096", "-I", "256"];
+  const path = join(cacheFolder(), "images", `ext4-${sizeMiB}-${how.join("")}`);
   if (existsSync(path)) return path;
   await mkdir(join(cacheFolder(), "images"), { recursive: true });
   const part = `${path}.part-${process.pid}`;
-  await run("truncate", "-s", String(scratch.sizeBytes), part);
-  const mkfs = Bun.which("mkfs.ext4", { PATH: `${process.env["PATH"]}:/sbin:/usr/sbin` });
-  if (mkfs === null) throw new Error("there is no mkfs.ext4 on this machine (Debian: e2fsprogs)");
-  await run(mkfs, "-q", "-F", part);
+  await run("truncate", "-s", `${sizeMiB}M`, part);
+  await run(mkfs, ...how, part);
   await rename(part, path);
   return path;
 }

@@ -9,6 +9,10 @@
 /bin/busybox mount -t tmpfs shm /dev/shm
 # Programs that are there already stay.
 /bin/busybox --install -s /bin
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
+ln -s fd/1 /dev/stdout
+ln -s fd/2 /dev/stderr
 export PATH=/bin HOME=/tmp TERM=dumb NO_COLOR=1
 exec < /dev/ttyS1 > /dev/ttyS1 2>&1
 stty raw -echo
@@ -61,6 +65,10 @@ if mount -t ext4 "$(disk scratch)" /scratch; then
   mkdir -p /scratch/tmp
   export TMPDIR=/scratch/tmp
 fi
+URING_TEST_PI_DEVICE=$(disk protected)
+URING_TEST_ZONED_DEVICE=$(disk zoned)
+URING_TEST_NVME_DEVICE=$(disk blank)
+export URING_TEST_PI_DEVICE URING_TEST_ZONED_DEVICE URING_TEST_NVME_DEVICE
 mkdir -p /out
 uname -r > /out/release
 cd /project || finish

@@ -70,24 +70,25 @@ export type Skip =
   /** For want of what this kernel has, or for no reason that is given. */
   | { readonly kind: "wrong"; readonly reason: string };
 
+/** Names of constants, in a title. */
+const NAMES = /\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g;
+
 /**
- * Judges a skip by its title, which names what is missing.
+ * Judges a skip by its title, which names what is missing: `(needs NAME, Linux 6.1; something of the machine)`, or what
+ * must be missing: `(needs a kernel without NAME)`.
  *
  * @param has whether the kernel that it was skipped on has a constant; undefined if there is no such constant at all.
  */
 export function judge(title: string, has: (name: string) => boolean | undefined): Skip {
-  const reasons = [...title.matchAll(/\(needs (.+?)\)(?= > |$)/g)].map(([, reason]) => reason ?? "");
-  const named = [...new Set(title.match(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g) ?? [])].filter(
-    (n) => has(n) !== undefined,
-  );
-  const lacking = named.filter((name) => has(name) === false);
-  if (lacking.length > 0) return { kind: "kernel", names: lacking };
-  const reason = reasons.join("; ");
-  // A reason may name what the kernel has beside what the machine lacks: then something else than names is in it.
-  const more = reason.split("; ").filter((part) => !/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/.test(part) && part !== "");
-  if (more.length > 0) return { kind: "machine", reason: more.join("; ") };
-  if (named.length > 0) return { kind: "wrong", reason: `this kernel has ${named.join(", ")}` };
-  return { kind: "wrong", reason: reason === "" ? "no reason is given" : `no known name in "${reason}"` };
+  const reason = [...title.matchAll(/\((?:needs|skipped:) (.+?)\)(?= > |$)/g)].map(([, inside]) => inside).join("; ");
+  if (reason === "") return { kind: "wrong", reason: "no reason is given" };
+  const named = [...new Set(reason.match(NAMES) ?? [])].filter((name) => has(name) !== undefined);
+  const wanted = !/\bwithout\b/.test(reason);
+  const lacking = named.filter((name) => has(name) !== wanted);
+  if (lacking.length > 0) return { kind: "kernel", names: wanted ? lacking : lacking.map((name) => `without ${name}`) };
+  const rest = reason.replace(NAMES, "").replaceAll(/\bLinux \d+\.\d+|\b(a|and|for|from|kernel|or|without)\b/g, "");
+  if (/\w/.test(rest)) return { kind: "machine", reason };
+  return { kind: "wrong", reason: `this kernel ${wanted ? "has" : "lacks"} ${named.join(", ")}` };
 }
 
 /** What {@link judge} asks: by the headers of the kernel, and of the newest. */
