@@ -17,10 +17,10 @@ import type { CompletionQueue } from "./cq.ts";
 import type { Cqe } from "./cqe.ts";
 import { drain } from "./drain.ts";
 import { Gate } from "./enter.ts";
-import type { RingOptions } from "./params.ts";
+import { type RingOptions, setupFlagNames } from "./params.ts";
 import { checkCount } from "./prep/check.ts";
 import { getProbe, type Probe } from "./probe.ts";
-import { WaitRegistrations } from "./register/waits.ts";
+import { NetworkRegistrations } from "./register/network.ts";
 import { resizeQueues } from "./resize.ts";
 import { type RingSetup, setUpRing } from "./setup.ts";
 import type { SubmissionQueue } from "./sq.ts";
@@ -52,7 +52,7 @@ export interface RingResource {
  * request's last completion. Paths, socket addresses and timespecs that are only read need to last until the
  * submission (IORING_FEAT_SUBMIT_STABLE), and until the kernel thread has taken the entry on an SQPOLL ring.
  */
-export class Ring extends WaitRegistrations {
+export class Ring extends NetworkRegistrations {
   readonly #gate: Gate;
   // The gate's queues, at hand for what runs once an entry.
   readonly #sq: SubmissionQueue;
@@ -476,6 +476,8 @@ export class Ring extends WaitRegistrations {
     const { fd } = this.#gate;
     this.#gate.dropDescriptor();
     this.#indexOnly = true;
+    const flags = this.#setup.flags | IORING_SETUP_REGISTERED_FD_ONLY;
+    this.#setup = { ...this.#setup, flags, flagNames: setupFlagNames(flags) };
     syscalls().close(fd);
   }
 
