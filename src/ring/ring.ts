@@ -460,6 +460,10 @@ export class Ring extends NetworkRegistrations {
     return (this.setup.features & bits) === bits;
   }
 
+  protected override checkOpen(): void {
+    this.#gate.checkOpen();
+  }
+
   protected override tryRegister(opcode: number, address: number, count: number): number {
     this.#gate.checkOpen();
     // Kernel: a ring with a registered index is named by it here as well, from 6.3.
@@ -482,7 +486,6 @@ export class Ring extends NetworkRegistrations {
   }
 
   protected override resize(sqEntries: number, cqEntries: number, clamp: boolean): void {
-    this.#gate.checkOpen();
     const ring = { fd: this.fd, indexOnly: this.indexOnly, setup: this.setup, sq: this.#sq, cq: this.#cq };
     const resized = resizeQueues(ring, sqEntries, cqEntries, clamp, this.#scratch, (opcode, address, count) =>
       this.tryRegister(opcode, address, count),

@@ -29,6 +29,9 @@ export abstract class Registering extends Builders {
     return result;
   }
 
+  /** Throws where no call may be made: the ring is closed, or this is a forked child. */
+  protected abstract checkOpen(): void;
+
   /** The same with `-errno` as a value. */
   protected abstract tryRegister(opcode: number, address: number, count: number): number;
 

@@ -218,6 +218,7 @@ export abstract class NetworkRegistrations extends PolicyRegistrations {
   }
 
   #checkReceiving(): void {
+    this.checkOpen();
     const { flags } = this.setup;
     const wide = (flags & (IORING_SETUP_CQE32 | IORING_SETUP_CQE_MIXED)) !== 0;
     if ((flags & IORING_SETUP_DEFER_TASKRUN) !== 0 && wide) return;

@@ -71,6 +71,7 @@ export abstract class PolicyRegistrations extends WaitRegistrations {
    * @man io_uring_register_restrictions(3)
    */
   registerRestrictions(restrictions: Restrictions): void {
+    this.checkOpen();
     if (!this.disabled) {
       throw stateError(
         "ERR_URING_STATE",

@@ -175,6 +175,7 @@ export abstract class QueueRegistrations extends ProvidedRegistrations {
    * @man io_uring_close_ring_fd(3)
    */
   closeRingFd(): void {
+    this.checkOpen();
     if (this.#ringIndex < 0) {
       throw stateError("ERR_URING_STATE", "Cannot close the ring's descriptor: registerRingFd() first");
     }
@@ -214,6 +215,7 @@ export abstract class QueueRegistrations extends ProvidedRegistrations {
    * @man io_uring_resize_rings(3)
    */
   resizeRings(sizes: RingSizes): void {
+    this.checkOpen();
     const { sqEntries = this.setup.sqEntries, cqEntries = this.setup.cqEntries, clamp = false } = sizes;
     if ((this.setup.flags & IORING_SETUP_DEFER_TASKRUN) === 0) {
       throw stateError("ERR_URING_STATE", "Cannot resize the queues: only those of a ring with deferTaskrun can be");

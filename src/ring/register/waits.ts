@@ -84,6 +84,7 @@ export abstract class WaitRegistrations extends QueueRegistrations {
    * @man io_uring_register_region(3)
    */
   registerRegion(lengthBytes: number, options: RegionOptions = {}): Mapping {
+    this.checkOpen();
     checkCount("a region's size", lengthBytes);
     if (lengthBytes === 0) throw rangeError("ERR_URING_ARG_VALUE", "Cannot register a region of no bytes");
     if (this.#region !== undefined) {
@@ -161,6 +162,7 @@ export abstract class WaitRegistrations extends QueueRegistrations {
    * @man io_uring_submit_and_wait_reg(3)
    */
   submitAndWaitReg(n: number, index: number): Cqe | null {
+    this.checkOpen();
     checkCount("a number of completions", n);
     if (this.#waits === undefined) {
       throw stateError("ERR_URING_STATE", "Cannot wait as registered: no waits are; registerWaitReg() first");
