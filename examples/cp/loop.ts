@@ -1,5 +1,5 @@
 /** A small event loop on one ring: requests become promises of their results. */
-import { IORING_ASYNC_CANCEL_ALL, IORING_ASYNC_CANCEL_ANY, type Ring, type Sqe, Tickets } from "bun-uring";
+import { type Ring, type Sqe, Tickets } from "bun-uring";
 
 /** The longest wait for a completion, so that the progress is drawn and signals are noticed while nothing completes. */
 const TURN_MS = 100;
@@ -51,14 +51,13 @@ export class Loop {
     await work;
   }
 
-  /**
-   * Has every request end as soon as it can: those that only wait fail with ECANCELED or EINTR.
-   *
-   * Kernel: before 5.19 there is no way to cancel everything; what waits then goes on waiting.
-   */
+  /** Has every request end as soon as it can: those that only wait fail with ECANCELED or EINTR. */
   stop(): void {
     this.stopped = true;
-    void this.result(this.ring.prepCancel64(0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
+    const tickets: number[] = [];
+    this.#waiting.forEach((_, ticket) => void tickets.push(ticket));
+    // One by one, by the user data. Kernel: 5.19 could cancel everything at once.
+    for (const ticket of tickets) void this.result(this.ring.prepCancel64(ticket));
   }
 }
 

@@ -1,6 +1,6 @@
 /** `bun run examples/cat` beside cat(1). */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, closeSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsThat } from "../support/kernel.ts";
 import { pattern, pipe, scratchDirectory } from "../support/files.ts";
@@ -92,7 +92,7 @@ describe("standard input", () => {
     expect(stdout.equals(wanted)).toBe(true);
   });
 
-  test("/dev/stdin", () => {
+  needsThat(existsSync("/dev/stdin"), "/dev/stdin")("/dev/stdin", () => {
     const { stdout } = shell('"$@" /dev/stdin < size-4097', cat, directory);
     expect(stdout.equals(contentOf("size-4097"))).toBe(true);
   });

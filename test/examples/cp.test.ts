@@ -9,6 +9,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statfsSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -129,7 +130,7 @@ describe("a file's content", () => {
     expect(readFileSync(join(cwd, "to")).equals(content)).toBe(true);
   });
 
-  test("through standard input and output", () => {
+  needsThat(existsSync("/dev/stdin"), "/dev/stdin")("through standard input and output", () => {
     const content = pattern(300_000, 6);
     const cwd = garden((path) => writeFileSync(path("from"), content));
     const { stdout, status } = shell('cat from | "$@" /dev/stdin /dev/stdout | cat', cp, cwd);
@@ -147,6 +148,13 @@ function patched(path: string, size: number, pieces: number, pieceBytes: number)
     const at = Math.floor((where.readUInt32LE(i * 4) / 2 ** 32) * (size - pieceBytes));
     writeSync(fd, pattern(pieceBytes, i + 1), 0, pieceBytes, at);
   }
+}
+
+/** The bytes that can be written to a filesystem, 0 where there is none. */
+function roomIn(path: string): number {
+  if (!existsSync(path)) return 0;
+  const { bavail, bsize } = statfsSync(path);
+  return bavail * bsize;
 }
 
 describe("holes", () => {
@@ -169,11 +177,11 @@ describe("holes", () => {
     expect({ size, blocks }).toEqual({ size: 1_000_001, blocks: 0 });
   });
 
-  // There reading a hole takes no memory.
+  // Kernel: reading a hole takes no memory there, but on 5.10 it did.
   const memory = "/dev/shm";
-  const past4GiB = needsThat(holds && existsSync(memory), `a filesystem in memory at ${memory}`);
+  const size = 2 ** 32 + 5 * 2 ** 20 + 3;
+  const past4GiB = needsThat(holds && roomIn(memory) > size, `${size} bytes of room in ${memory}`);
   past4GiB("in a file past 4 GiB", () => {
-    const size = 2 ** 32 + 5 * 2 ** 20 + 3;
     const cwd = mkdtempSync(join(memory, "uring-test-"));
     afterAll(() => rmSync(cwd, { recursive: true }));
     const path = (name: string): string => join(cwd, name);
@@ -375,12 +383,13 @@ describe("-p", () => {
   });
 
   test("preserves times before 1970", () => {
+    const then = new Date("1960-05-05T05:05:05.500Z");
     const cwd = garden((path) => {
       few(path);
-      expect(run(["touch", "-d", "1960-05-05 05:05:05.5 UTC", path("a")]).status).toBe(0);
+      utimesSync(path("a"), then, then);
     });
     expect(run([...cp, "-p", "a", "new"], { cwd }).status).toBe(0);
-    expect(statSync(join(cwd, "new")).mtimeMs).toBe(Date.UTC(1960, 4, 5, 5, 5, 5, 500));
+    expect(statSync(join(cwd, "new")).mtimeMs).toBe(then.getTime());
   });
 
   needsThat(isRoot, "root, to give files away")("preserves the owner", () => {
