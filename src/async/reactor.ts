@@ -1,0 +1,411 @@
+/**
+ * The ring within Bun's event loop. Requests of one tick leave in one io_uring_enter; what has completed when it returns
+ * is settled at once; the rest rings the {@link bell}. Work per turn is bounded, so that timers and other I/O get theirs.
+ */
+import { EAGAIN, EBUSY, ECANCELED } from "../abi/errno.gen.ts";
+import { stateError, UringError } from "../errors.ts";
+import type { Cqe } from "../ring/cqe.ts";
+import { SQE_ADDR } from "../ring/prep/slot.ts";
+import type { Sqe } from "../ring/sqe.ts";
+import { bell, type Sleeper } from "./bell.ts";
+import { Engine } from "./engine.ts";
+import { Fifo } from "./fifo.ts";
+import type { RequestOptions, Settings } from "./options.ts";
+import type { Request, Unit } from "./request.ts";
+import { Table, TIMEOUT_BIT } from "./table.ts";
+import { Timespecs } from "./timespecs.ts";
+
+/** How long to wait before the kernel is asked again that was short of memory, or whose cancelling came too early. */
+const RETRY_MS = 1;
+const CANCEL_AGAIN_MS = 20;
+
+/** What may end with the reactor. */
+export interface Ending {
+  /** The ring is closing: `error` is for whoever waits. */
+  end(error: unknown): void;
+}
+
+/** Where completions go that are no request's: messages from other rings, with the upper bit of the user data set. */
+export type Mailbox = (low: number, high: number, res: number) => void;
+
+/** See above. */
+export class Reactor implements Sleeper {
+  /** The ring. */
+  readonly engine: Engine;
+  /** Whether the loop is to be woken for completions. */
+  armed = false;
+  /** Whether requests in flight keep the process alive. */
+  refed = true;
+  /** Whether {@link close} was called. */
+  closing = false;
+  /** How many completions were reaped. */
+  completed = 0;
+  /** How many entries were submitted. */
+  submitted = 0;
+  /** How many times the loop was woken for this ring. */
+  wakes = 0;
+  /** How many shots were begun again, by the reason why they had ended. */
+  readonly rearms: Map<string, number> = new Map();
+  /** Who takes messages. */
+  mailbox: Mailbox | undefined;
+  /** What is told when the ring closes: streams. */
+  readonly endings: Set<Ending> = new Set();
+  readonly #settings: Settings;
+  readonly #table = new Table();
+  readonly #waiting = new Fifo<Unit>();
+  /** Requests to be canceled, with the generation that is meant. */
+  readonly #cancels = new Fifo<{ readonly request: Request; readonly generation: number }>();
+  readonly #times: Timespecs;
+  /** Free entries of the submission queue. */
+  #room: number;
+  /** Waiters that are in no table: somebody listens for messages. */
+  #holds = 0;
+  /** Whether a flush is on its way at the end of this tick. */
+  #scheduled = false;
+  /** Whether the rest waits until the loop has had its turn. */
+  #yielding = false;
+  #turning = false;
+  /** Whether something was asked for since the last submission. */
+  #fresh = false;
+  /** Whether a timer will ask the kernel again that was short of memory. */
+  #retrying = false;
+  #eventfdOn = false;
+  /** How many completions may be dealt with before the loop gets its turn. */
+  #budget: number;
+  #closed: Promise<void> | undefined;
+  #drained: (() => void) | undefined;
+
+  /** Makes the ring. @throws as the constructor of {@link Ring}. */
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    this.engine = new Engine(settings.entries, settings.ring);
+    try {
+      this.engine.registerEventfd(bell.attach(this));
+    } catch (error) {
+      this.engine.close();
+      bell.detach(this);
+      throw error;
+    }
+    this.engine.cqEventfdEnabled = false;
+    this.#room = this.engine.setup.sqEntries;
+    this.#times = new Timespecs(this.#room);
+    this.#budget = settings.maxPerTurn;
+  }
+
+  /** How many requests the kernel has. */
+  get inFlight(): number {
+    return this.#table.size;
+  }
+
+  /** How many requests wait for room. */
+  get queued(): number {
+    return this.#waiting.size;
+  }
+
+  /** What a request is told that comes too late. */
+  closedError(): Error {
+    return stateError("ERR_URING_CLOSED", "Cannot make a request: the ring is closed");
+  }
+
+  // ---- Going in
+
+  /** Takes a unit: into the submission queue where there is room, otherwise behind those that wait. */
+  enqueue(unit: Unit): void {
+    if (this.closing) unit.fail(this.closedError());
+    else if (this.#waiting.size === 0 && this.#fits(unit)) unit.place(this);
+    else {
+      this.#waiting.push(unit);
+      this.#schedule();
+    }
+  }
+
+  #fits(unit: Unit): boolean {
+    return this.#room >= unit.slots && this.#table.size < this.#settings.maxInFlight;
+  }
+
+  /** Writes a request's entry, for which there is room. @param links IOSQE_IO_LINK and the like, for chains. */
+  submit(request: Request, links: number = 0): void {
+    const { engine } = this;
+    const { wide } = request.operation;
+    let sqe: Sqe;
+    try {
+      request.write(engine.begin(wide));
+      this.#table.add(request);
+      sqe = engine.end(wide);
+    } catch (error) {
+      request.fail(error);
+      return;
+    }
+    if (wide) this.#room = engine.sqSpaceLeft();
+    else this.#room--;
+    sqe.userDataHalves(request.slot, request.generation);
+    if (links !== 0) sqe.flags(links);
+    if (request.options !== undefined) this.#modify(sqe, request, request.options, links);
+    this.#schedule();
+  }
+
+  #modify(sqe: Sqe, request: Request, options: RequestOptions, links: number): void {
+    if (options.fixedFile === true) sqe.fixedFile();
+    if (options.async === true) sqe.async();
+    if (options.drain === true) sqe.drain();
+    if (options.personality !== undefined) sqe.personality(options.personality);
+    if (options.ioprio !== undefined) sqe.ioprio(options.ioprio);
+    if (options.timeoutMs === undefined) return;
+    if (links === 0) sqe.link();
+    const limit = this.engine.prepLinkTimeout(this.#times.next(options.timeoutMs));
+    limit.userDataHalves(request.slot | TIMEOUT_BIT, request.generation);
+    if (links !== 0) limit.flags(links);
+    this.#room--;
+  }
+
+  /** A request's last completion has come: its memory is the caller's again, and its name means nobody. */
+  release(request: Request): void {
+    this.#table.remove(request);
+    if (this.#table.size === 0 && this.closing) this.#drained?.();
+  }
+
+  /** Asks the kernel to let go of a request. Its completion will still come. */
+  cancel(request: Request): void {
+    this.#cancels.push({ request, generation: request.generation });
+    this.#schedule();
+  }
+
+  /** Asks for all that is in flight or waits; how much that is. */
+  cancelAll(): number {
+    const waiting = this.#waiting.drain();
+    for (const unit of waiting) if (!unit.dropped) unit.fail(new UringError(ECANCELED, "cancelAll"));
+    const all = this.#table.all();
+    for (const request of all) this.cancel(request);
+    return all.length + waiting.length;
+  }
+
+  /** Closes a descriptor that came for somebody who no longer wants it. */
+  discardDescriptor(fd: number): void {
+    if (this.#room === 0) this.#flushRoom();
+    this.engine.prepClose(fd);
+    this.#room--;
+    this.#schedule();
+  }
+
+  /** The same for a place in the table of registered files. */
+  discardIndex(index: number): void {
+    if (this.#room === 0) this.#flushRoom();
+    this.engine.prepCloseDirect(index);
+    this.#room--;
+    this.#schedule();
+  }
+
+  #flushRoom(): void {
+    this.submitted += this.engine.submit();
+    this.#room = this.engine.sqSpaceLeft();
+  }
+
+  // ---- Staying alive
+
+  /** Somebody waits for what no request stands for. */
+  hold(): void {
+    this.#holds++;
+    this.#schedule();
+  }
+
+  /** And no longer does. */
+  unhold(): void {
+    this.#holds--;
+    this.#schedule();
+  }
+
+  /** Whether what is in flight keeps the process alive. */
+  setRef(refed: boolean): void {
+    this.refed = refed;
+    bell.settle();
+  }
+
+  // ---- The turns
+
+  /** Has what was queued leave at the end of the tick. */
+  #schedule(): void {
+    this.#fresh = true;
+    if (this.#scheduled || this.#yielding || this.#turning) return;
+    this.#scheduled = true;
+    queueMicrotask(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    // Promises that are settled and make new requests would go round without end: the loop gets its turn in between.
+    if (this.#budget <= 0) this.#yield();
+    else this.#turn();
+  };
+
+  /** Goes on when timers and other I/O have had their turn. */
+  #yield(): void {
+    if (this.#yielding) return;
+    this.#yielding = true;
+    setImmediate(this.#resume);
+  }
+
+  readonly #resume = (): void => {
+    this.#yielding = false;
+    this.#budget = this.#settings.maxPerTurn;
+    this.#turn();
+  };
+
+  /** Implements {@link Sleeper}. */
+  wake(): void {
+    this.wakes++;
+    this.#budget = this.#settings.maxPerTurn;
+    if (!this.#yielding) this.#turn();
+  }
+
+  /** Submits and reaps until nothing is left to do but wait. */
+  #turn(): void {
+    const { engine } = this;
+    if (engine.closed || this.#turning) return;
+    this.#turning = true;
+    try {
+      for (;;) {
+        this.#quiet();
+        this.#fresh = false;
+        this.#place();
+        this.submitted += engine.submitAndGetEvents();
+        const stuck = engine.errno === EAGAIN || engine.errno === EBUSY;
+        const reaped = this.#reap();
+        this.#room = engine.sqSpaceLeft();
+        if (this.#budget <= 0) return this.#yield();
+        if (stuck && reaped === 0) this.#retry();
+        else if (stuck || this.#goesOn()) continue;
+        if (this.#rests() || this.#listen()) return;
+      }
+    } finally {
+      this.#turning = false;
+    }
+  }
+
+  /** Whether something can leave now. */
+  #goesOn(): boolean {
+    if (this.#fresh || (this.#cancels.size > 0 && this.#room > 0)) return true;
+    const first = this.#waiting.peek();
+    return first !== undefined && (first.dropped || this.#fits(first));
+  }
+
+  /** Asks again in a moment. */
+  #retry(): void {
+    if (this.#retrying) return;
+    this.#retrying = true;
+    setTimeout(() => {
+      this.#retrying = false;
+      this.#turn();
+    }, RETRY_MS);
+  }
+
+  /** Fills the submission queue: what cancels first, or what waits could wait for it for ever. */
+  #place(): void {
+    while (this.#room > 0 && this.#cancels.size > 0) {
+      const { request, generation } = this.#cancels.shift() as { request: Request; generation: number };
+      if (request.slot < 0 || request.generation !== generation) continue;
+      const sqe = this.engine.prepCancel64(0);
+      sqe.word(SQE_ADDR, request.slot).word(SQE_ADDR + 1, generation);
+      this.#room--;
+    }
+    for (let unit = this.#waiting.peek(); unit !== undefined; unit = this.#waiting.peek()) {
+      if (!unit.dropped && !this.#fits(unit)) return;
+      this.#waiting.shift();
+      if (!unit.dropped) unit.place(this);
+    }
+  }
+
+  /** Deals with what has completed, as far as the budget goes; how much that was. */
+  #reap(): number {
+    const { engine } = this;
+    let count = 0;
+    for (let cqe = engine.peekCqe(); cqe !== null; cqe = engine.nextCqe()) {
+      this.#dispatch(cqe);
+      count++;
+      if (--this.#budget > 0) continue;
+      engine.seenCqe();
+      break;
+    }
+    return count;
+  }
+
+  #dispatch(cqe: Cqe): void {
+    const low = cqe.userDataLow;
+    const high = cqe.userDataHigh;
+    if (high > 0) {
+      const request = this.#table.find(low, high);
+      if (request === undefined) return;
+      this.completed++;
+      if ((low & TIMEOUT_BIT) === 0) request.complete(this, cqe);
+      else request.timedOut(this, cqe.res);
+    } else if (high < 0) this.mailbox?.(low, high, cqe.res);
+  }
+
+  /** Completions that come while nobody sleeps need not ring. */
+  #quiet(): void {
+    if (!this.#eventfdOn) return;
+    this.#eventfdOn = false;
+    this.engine.cqEventfdEnabled = false;
+  }
+
+  /** Whether nothing is in flight; then nobody needs to be woken. */
+  #rests(): boolean {
+    if (this.#table.size > 0 || this.#holds > 0) return false;
+    if (this.armed) {
+      this.armed = false;
+      bell.settle();
+    }
+    return true;
+  }
+
+  /** Has the bell rung for what comes; false if something came meanwhile, which no bell would ring for. */
+  #listen(): boolean {
+    if (this.#spin()) return false;
+    if (!this.armed) {
+      this.armed = true;
+      bell.settle();
+    }
+    this.engine.cqEventfdEnabled = true;
+    this.#eventfdOn = true;
+    // What was posted before the kernel saw the flag has rung nothing: look again, at deferred work too.
+    return this.engine.peekCqe() === null;
+  }
+
+  /** Looks for completions for as long as was allowed; whether there are any. */
+  #spin(): boolean {
+    const { spinMs } = this.#settings;
+    if (spinMs === 0) return false;
+    const until = performance.now() + spinMs;
+    do if (this.engine.peekCqe() !== null) return true;
+    while (performance.now() < until);
+    return false;
+  }
+
+  // ---- The end
+
+  /** Cancels and awaits everything, settles everybody, and gives the ring back. */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    this.closing = true;
+    for (const ending of [...this.endings]) ending.end(new UringError(ECANCELED, "close"));
+    this.cancelAll();
+    while (this.#table.size > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#drained = resolve;
+      // What a worker thread was about to begin may not have been there to be canceled: ask again.
+      const again = setTimeout(() => {
+        this.cancelAll();
+        resolve();
+      }, CANCEL_AGAIN_MS);
+      await promise;
+      clearTimeout(again);
+    }
+    // Descriptors that were discarded are closed by the kernel, which this waits for.
+    this.engine.close();
+    this.armed = false;
+    bell.detach(this);
+    this.#times.close();
+  }
+}
