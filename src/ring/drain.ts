@@ -13,6 +13,8 @@ import { addressOf } from "../memory.ts";
 
 /** The longest that closing waits for what it cancelled. */
 const PATIENCE_MS = 1000;
+/** How long it waits before it cancels again. */
+const AGAIN_MS = 10;
 
 /** What is needed of a ring; {@link Ring} has it. */
 export interface Drainable {
@@ -29,15 +31,18 @@ export interface Drainable {
 export function drain(ring: Drainable, register: (opcode: number, address: number, count: number) => number): void {
   const until = performance.now() + PATIENCE_MS;
   const cancelled = cancelAll(register);
-  // Kernel: 6.0 can cancel from outside the queue; 5.19 needs an entry, and before that it fails with EINVAL.
-  if (cancelled === -EINVAL) ring.prepCancel64(0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-  // All bits set: no ticket and no number that the library lets through looks like it.
-  ring.prepNop().drain().userDataHalves(-1, -1);
   try {
+    // Kernel: 6.0 can cancel from outside the queue; 5.19 needs an entry, and before that it fails with EINVAL.
+    if (cancelled === -EINVAL) ring.prepCancel64(0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+    // All bits set: no ticket and no number that the library lets through looks like it.
+    ring.prepNop().drain().userDataHalves(-1, -1);
     for (;;) {
       const left = until - performance.now();
       if (left <= 0) return;
-      for (let cqe = ring.submitAndWaitTimeout(1, left); cqe !== null; cqe = ring.nextCqe()) {
+      let cqe = ring.submitAndWaitTimeout(1, Math.min(left, AGAIN_MS));
+      // Kernel: what an SQPOLL thread takes, or a worker turns into a poll, at the moment of the cancellation escapes it.
+      if (cqe === null) cancelAll(register);
+      for (; cqe !== null; cqe = ring.nextCqe()) {
         if (cqe.userDataLow === -1 && cqe.userDataHigh === -1) return;
       }
     }

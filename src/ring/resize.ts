@@ -7,12 +7,20 @@ import {
   IORING_SETUP_CQE_MIXED,
   IORING_SETUP_CQSIZE,
   IORING_SETUP_NO_MMAP,
+  IORING_SETUP_NO_SQARRAY,
+  IORING_SETUP_SQE128,
+  IORING_SETUP_SQE_MIXED,
 } from "../abi/constants.gen.ts";
-import { IO_URING_PARAMS_WORD_SQ_ENTRIES } from "../abi/layout.gen.ts";
+import {
+  IO_SQRING_OFFSETS_WORD_ARRAY,
+  IO_URING_PARAMS_WORD_SQ_ENTRIES,
+  IO_URING_PARAMS_WORD_SQ_OFF,
+} from "../abi/layout.gen.ts";
 import { describe, rangeError, stateError, UringError } from "../errors.ts";
 import type { Mapping } from "../memory.ts";
 import type { CompletionQueue } from "./cq.ts";
 import { MAX_CQ_ENTRIES, MAX_SQ_ENTRIES, Params, roundUp } from "./params.ts";
+import { syscalls } from "../../syscall/shim.ts";
 import { bringMemory, mapQueues, type RingSetup } from "./setup.ts";
 import type { SubmissionQueue } from "./sq.ts";
 
@@ -53,6 +61,7 @@ export function resizeQueues(
   const options = { noMmap: true, cqEntries: wanted.cqEntries };
   const memory =
     (setup.flags & IORING_SETUP_NO_MMAP) === 0 ? undefined : bringMemory(wanted.sqEntries, setup.flags, options);
+  const array = arrayOffset(wanted.sqEntries, wanted.cqEntries, setup.flags, scratch);
   const params = new Params(scratch.words);
   params.fill(IORING_SETUP_CQSIZE | (clamp ? IORING_SETUP_CLAMP : 0), options);
   params.words[IO_URING_PARAMS_WORD_SQ_ENTRIES] = wanted.sqEntries;
@@ -64,6 +73,7 @@ export function resizeQueues(
     memory?.ring.close();
     throw new UringError(result, "IORING_REGISTER_RESIZE_RINGS", causes[-result]);
   }
+  if (params.sqOffset(IO_SQRING_OFFSETS_WORD_ARRAY) === 0) params.words[ARRAY] = array;
   const map = mapQueues(ring.fd, setup.flags, params, memory);
   sq.move(params.sqEntries, map.sqWords, map.ring, map.sqLayout);
   cq.move(params.cqEntries, map.ring, map.cqLayout);
@@ -72,6 +82,26 @@ export function resizeQueues(
     mappings: map.mappings,
   };
 }
+
+/** Where in struct io_uring_params the array's offset is told. */
+const ARRAY = IO_URING_PARAMS_WORD_SQ_OFF + IO_SQRING_OFFSETS_WORD_ARRAY;
+
+/**
+ * Kernel: it does not tell where a resized ring has its array of indices (6.13 to at least 6.18), and has changed its
+ * mind about it. It does tell of a new ring, and places both alike.
+ */
+function arrayOffset(sqEntries: number, cqEntries: number, flags: number, scratch: Mapping): number {
+  if ((flags & IORING_SETUP_NO_SQARRAY) !== 0) return 0;
+  const params = new Params(scratch.words);
+  params.fill((flags & SIZING) | IORING_SETUP_CQSIZE, { cqEntries });
+  const fd = syscalls().setup(sqEntries, scratch.address);
+  if (fd < 0) throw new UringError(fd, "io_uring_setup", "a ring of the new sizes was made to see where its array is");
+  syscalls().close(fd);
+  return params.sqOffset(IO_SQRING_OFFSETS_WORD_ARRAY);
+}
+
+/** The flags that say how large entries are. */
+const SIZING = IORING_SETUP_SQE128 | IORING_SETUP_CQE32 | IORING_SETUP_CQE_MIXED | IORING_SETUP_SQE_MIXED;
 
 const causes: Readonly<Record<number, string>> = {
   [EINVAL]: "this kernel does not resize rings (6.13)",

@@ -196,9 +196,7 @@ export function mapQueues(fd: number, flags: number, params: Params, memory: Bro
   const cqes = params.cqOffset(IO_CQRING_OFFSETS_WORD_CQES);
   const cqEnd = cqes + cqEntries * cqeBytesOf(flags);
   const withArray = (flags & IORING_SETUP_NO_SQARRAY) === 0;
-  // Kernel: of a ring that was resized (6.13 to at least 6.18) it does not tell where the array is: on the next line of
-  // the cache, as always.
-  const array = params.sqOffset(IO_SQRING_OFFSETS_WORD_ARRAY) || Math.ceil(cqEnd / 64) * 64;
+  const array = params.sqOffset(IO_SQRING_OFFSETS_WORD_ARRAY);
   const sqeBytes = sqEntries * sqeBytesOf(flags);
   const ring = memory?.ring ?? Mapping.ofDescriptor(fd, IORING_OFF_SQ_RING, withArray ? array + sqEntries * 4 : cqEnd);
   let sqes: Mapping;

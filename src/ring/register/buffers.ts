@@ -157,7 +157,8 @@ export abstract class BufferRegistrations extends Registering {
 
   /**
    * Shares all registered buffers of another ring, at the same indices: they are pinned once, whichever ring lets go of
-   * them last. This ring keeps what the other was given, as far as that is a ring of this thread.
+   * them last. This ring keeps what the other was given. Tags stay with the ring that they were given to: they tell when
+   * that one is done, not the other.
    *
    * @param flags IORING_REGISTER_DST_REPLACE (6.13) where this ring has a table already.
    * @throws Error `ERR_URING_STATE` where this ring has a table and is not to replace it, or where the other has none;
