@@ -28,6 +28,8 @@ export type { BufferPoolOptions, PoolBuffer } from "./ring/pool.ts";
 export type { FileOffset, UserData } from "./ring/prep/slot.ts";
 export { getProbe } from "./ring/probe.ts";
 export type { Probe, ProbeSource, ProbeSources } from "./ring/probe.ts";
+export { quirks } from "./ring/quirks.ts";
+export type { Quirk } from "./ring/quirks.ts";
 export { registerQuery } from "./ring/query.ts";
 export type { Queries, QueryOpcodes, QueryScq, QueryZcrx, QueryZcrxEvent } from "./ring/query.ts";
 export type { NapiSettings, NapiTracking } from "./ring/register/network.ts";

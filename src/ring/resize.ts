@@ -21,6 +21,7 @@ import type { Mapping } from "../memory.ts";
 import type { CompletionQueue } from "./cq.ts";
 import { MAX_CQ_ENTRIES, MAX_SQ_ENTRIES, Params, roundUp } from "./params.ts";
 import { syscalls } from "../../syscall/shim.ts";
+import { resizeKeepsWide } from "./quirks.ts";
 import { bringMemory, mapQueues, type RingSetup } from "./setup.ts";
 import type { SubmissionQueue } from "./sq.ts";
 
@@ -57,7 +58,7 @@ export function resizeQueues(
     );
   }
   if (wanted.sqEntries === setup.sqEntries && wanted.cqEntries === setup.cqEntries) return undefined;
-  checkState(ring);
+  checkState(ring, wanted.cqEntries);
   const options = { noMmap: true, cqEntries: wanted.cqEntries };
   const memory =
     (setup.flags & IORING_SETUP_NO_MMAP) === 0 ? undefined : bringMemory(wanted.sqEntries, setup.flags, options);
@@ -118,7 +119,7 @@ function sizeOf(what: string, entries: number, most: number, clamp: boolean): nu
   );
 }
 
-function checkState({ indexOnly, setup, sq, cq }: Resizable): void {
+function checkState({ indexOnly, setup, sq, cq }: Resizable, cqEntries: number): void {
   const refuse = (sentence: string): never => {
     throw stateError("ERR_URING_STATE", `Cannot resize the queues: ${sentence}`);
   };
@@ -128,8 +129,13 @@ function checkState({ indexOnly, setup, sq, cq }: Resizable): void {
   }
   cq.load();
   if (cq.ready === 0) return;
-  if ((setup.flags & (IORING_SETUP_CQE32 | IORING_SETUP_CQE_MIXED)) !== 0) {
-    refuse("the kernel would mix up the completions of 32 bytes that are not seen yet; see them first");
+  // Kernel: the defects that quirks.ts tells of.
+  const shrinks = cqEntries < setup.cqEntries;
+  if ((setup.flags & IORING_SETUP_CQE32) !== 0 && !resizeKeepsWide()) {
+    refuse("this kernel would lose the completions of 32 bytes that are not seen yet; see them first");
+  }
+  if ((setup.flags & IORING_SETUP_CQE_MIXED) !== 0 && shrinks) {
+    refuse("the kernel would tear the completions of 32 bytes that are not seen yet; see them first");
   }
   if (cq.tail >>> 0 < cq.head >>> 0) {
     refuse("the kernel would lose the completions that are not seen yet, whose count just came round; see them first");

@@ -1,0 +1,127 @@
+/**
+ * Defects of kernels that the library knows of, each with its source, and what it does about them. What can be tried is
+ * tried when it matters; the rest is worked round on every kernel. None is told by a version: kernels are patched.
+ */
+import {
+  IORING_ENTER_GETEVENTS,
+  IORING_OFF_SQ_RING,
+  IORING_OP_NOP,
+  IORING_REGISTER_RESIZE_RINGS,
+  IORING_SETUP_CQSIZE,
+} from "../abi/constants.gen.ts";
+import {
+  IO_CQRING_OFFSETS_WORD_CQES,
+  IO_URING_CQE_WORD_USER_DATA,
+  IO_URING_PARAMS_WORD_SQ_ENTRIES,
+} from "../abi/layout.gen.ts";
+import { Mapping } from "../memory.ts";
+import { syscalls } from "../../syscall/shim.ts";
+import { Params } from "./params.ts";
+import { setUpRing } from "./setup.ts";
+
+/** A defect. */
+export interface Quirk {
+  /** What it is called here. */
+  readonly name: string;
+  /** What goes wrong. */
+  readonly defect: string;
+  /** The kernels that are known to have it. */
+  readonly kernels: string;
+  /** How it is known. */
+  readonly source: string;
+  /** What the library does. */
+  readonly remedy: string;
+  /** Tries whether the running kernel has it; null where it cannot be tried, or not without harm. */
+  readonly present: (() => boolean) | null;
+}
+
+/** Whether resizing loses completions of 32 bytes that are not seen yet; tried at first use. */
+const resizeLosesWide: Quirk = {
+  name: "resize-loses-wide-completions",
+  defect: "IORING_REGISTER_RESIZE_RINGS moves completions as if they had 16 bytes each, though they have 32",
+  kernels: "6.13 and later, until patched; 6.18.44 is",
+  source: "io_uring/register.c of 6.13; tried on 6.18.44",
+  remedy: "resizeRings() tries it on a ring of its own, and refuses while completions are not seen where it is so",
+  present: () => (losesWide ??= tryWideResize()),
+};
+
+let losesWide: boolean | undefined;
+
+/** The defects that are known. */
+export const quirks: readonly Quirk[] = [
+  resizeLosesWide,
+  {
+    name: "resize-splits-mixed-completions",
+    defect: "a completion of 32 bytes on a ring of mixed sizes can end up half at the end and half at the beginning",
+    kernels: "6.18 and later",
+    source: "io_uring/register.c of 6.18: slots are moved one by one",
+    remedy: "resizeRings() makes such a completion queue smaller only when every completion is seen",
+    present: null,
+  },
+  {
+    name: "resize-stops-at-wrap",
+    defect: "completions that are not seen yet are lost where their count passes 2^32 between the first and the last",
+    kernels: "6.13 and later",
+    source: "io_uring/register.c of 6.13: the loop compares counters that come round",
+    remedy: "resizeRings() refuses at that moment",
+    present: null,
+  },
+  {
+    name: "resize-hides-array",
+    defect: "the place of the array of indices is told as 0 after a resize",
+    kernels: "6.13 to at least 6.18",
+    source: "tried on 6.18.44; liburing then writes the indices over the queues' heads and tails",
+    remedy: "resizeRings() makes a ring of the new sizes to see where it has its array",
+    present: null,
+  },
+  {
+    name: "restrictions-change-meaning",
+    defect: "a list of operations alone forbids every registration before 7.0, and none from 7.0 on",
+    kernels: "5.10 to 6.19 the one way, 7.0 and later the other",
+    source: "io_uring/register.c of 6.18 and 7.0",
+    remedy: "registerRestrictions() spells out both, so that what is not listed is always refused",
+    present: null,
+  },
+  {
+    name: "incremental-end-without-more",
+    defect: "a completion of 0 bytes lacks IORING_CQE_F_BUF_MORE although the kernel goes on with the buffer",
+    kernels: "6.12 to at least 6.18",
+    source: "axboe/liburing#1545",
+    remedy: "BufferRing takes it for granted there",
+    present: null,
+  },
+];
+
+/** @internal Whether resizing keeps completions of 32 bytes that are not seen yet. */
+export function resizeKeepsWide(): boolean {
+  return resizeLosesWide.present?.() === false;
+}
+
+/** Two completions of 32 bytes, moved: whether the second one is not where it should be. */
+function tryWideResize(): boolean {
+  const scratch = Mapping.anonymous(4096);
+  try {
+    const options = { cqe32: true, noSqarray: true, singleIssuer: true, deferTaskrun: true };
+    const { fd, sq, mappings } = setUpRing(2, options, scratch);
+    for (const userData of [1, 2]) {
+      sq.claim().write(IORING_OP_NOP, -1, 0, 0, 0, 0);
+      sq.commit().userData(userData);
+    }
+    const { enter, register, close } = syscalls();
+    enter(fd, sq.publish(), 2, IORING_ENTER_GETEVENTS, 0, 0);
+    const params = new Params(scratch.words);
+    params.fill(IORING_SETUP_CQSIZE, { cqEntries: 8 });
+    params.words[IO_URING_PARAMS_WORD_SQ_ENTRIES] = 2;
+    const resized = register(fd, IORING_REGISTER_RESIZE_RINGS, scratch.address, 1) === 0;
+    const first = params.cqOffset(IO_CQRING_OFFSETS_WORD_CQES) / 4;
+    const moved = resized ? Mapping.ofDescriptor(fd, IORING_OFF_SQ_RING, 4096) : undefined;
+    const lost = moved?.words[first + 8 + IO_URING_CQE_WORD_USER_DATA] !== 2;
+    moved?.close();
+    close(fd);
+    sq.close();
+    for (const mapping of mappings) mapping.close();
+    return lost;
+  } finally {
+    scratch.close();
+  }
+}
