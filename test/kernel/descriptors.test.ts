@@ -33,33 +33,36 @@ function file(name: string, text: string): number {
   return openSync(path, "r+");
 }
 
-needs("IORING_OP_FILES_UPDATE")("prepFilesUpdate() changes the table within a chain", () => {
-  using ring = new Ring(8);
-  const fd = file("update", "from the table");
-  ring.registerFilesSparse(4);
-  const text = new Uint8Array(32);
-  ring.prepFilesUpdate(Int32Array.of(-1, fd), 2).link().userData(1);
-  ring.prepRead(3, text, 5).fixedFile().userData(2);
-  expect(next(ring)).toMatchObject({ userData: 1, res: 2 });
-  expect(next(ring)).toMatchObject({ userData: 2, res: 9 });
-  expect(Buffer.from(text.subarray(0, 9)).toString()).toBe("the table");
-  ring.prepFilesUpdate(Int32Array.of(-1), 3);
-  expect(complete(ring)).toBe(1);
-  ring.prepRead(3, text, 0).fixedFile();
-  expect(complete(ring)).toBe(-EBADF);
+needs(["IORING_OP_FILES_UPDATE", "IORING_FEAT_LINKED_FILE"])(
+  "prepFilesUpdate() changes the table within a chain",
+  () => {
+    using ring = new Ring(8);
+    const fd = file("update", "from the table");
+    ring.registerFilesSparse(4);
+    const text = new Uint8Array(32);
+    ring.prepFilesUpdate(Int32Array.of(-1, fd), 2).link().userData(1);
+    ring.prepRead(3, text, 5).fixedFile().userData(2);
+    expect(next(ring)).toMatchObject({ userData: 1, res: 2 });
+    expect(next(ring)).toMatchObject({ userData: 2, res: 9 });
+    expect(Buffer.from(text.subarray(0, 9)).toString()).toBe("the table");
+    ring.prepFilesUpdate(Int32Array.of(-1), 3);
+    expect(complete(ring)).toBe(1);
+    ring.prepRead(3, text, 0).fixedFile();
+    expect(complete(ring)).toBe(-EBADF);
 
-  // With IORING_FILE_INDEX_ALLOC the kernel finds places and writes their indices over the descriptors.
-  const fds = Int32Array.of(fd, fd);
-  ring.prepFilesUpdate(fds, IORING_FILE_INDEX_ALLOC);
-  expect(complete(ring)).toBe(2);
-  expect(fds[0]).not.toBe(fds[1]);
-  for (const place of fds) {
-    ring.prepRead(place, text, 0, 4).fixedFile();
-    expect(complete(ring)).toBe(4);
-    expect(Buffer.from(text.subarray(0, 4)).toString()).toBe("from");
-  }
-  closeSync(fd);
-});
+    // With IORING_FILE_INDEX_ALLOC the kernel finds places and writes their indices over the descriptors.
+    const fds = Int32Array.of(fd, fd);
+    ring.prepFilesUpdate(fds, IORING_FILE_INDEX_ALLOC);
+    expect(complete(ring)).toBe(2);
+    expect(fds[0]).not.toBe(fds[1]);
+    for (const place of fds) {
+      ring.prepRead(place, text, 0, 4).fixedFile();
+      expect(complete(ring)).toBe(4);
+      expect(Buffer.from(text.subarray(0, 4)).toString()).toBe("from");
+    }
+    closeSync(fd);
+  },
+);
 
 needs("IORING_OP_FIXED_FD_INSTALL")("prepFixedFdInstall() makes a descriptor of a direct one", () => {
   using ring = new Ring(8);

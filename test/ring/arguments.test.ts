@@ -7,6 +7,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Mapping, Ring, type Sqe } from "../../src/index.ts";
+import { has } from "../support/kernel.ts";
 
 interface Parameter {
   name: string;
@@ -33,7 +34,7 @@ const methods: [string, Parameter[]][] = [...source.matchAll(/^ {2}(prep\w+)\(([
 });
 
 // Disabled, so that whatever is queued by mistake is never done.
-const ring = new Ring(4096, { sqe128: true, rDisabled: true });
+const ring = new Ring(4096, { sqe128: has("IORING_SETUP_SQE128"), rDisabled: true });
 const memory = Mapping.anonymous(4096);
 memory.bytes.set(Buffer.from("name"));
 

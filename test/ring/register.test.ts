@@ -353,9 +353,8 @@ describe("hasFeature()", () => {
     const info = readFileSync(`/proc/self/fdinfo/${ring.fd}`, "utf8");
     expect(ring.setup).toMatchObject({ sqEntries: 32, cqEntries: 128 });
     // Kernel: what this file has differs from version to version; the masks have been there from 5.19 on.
-    const mask = (name: string): number =>
-      Number(new RegExp(`^${name}:\\s+(0x[0-9a-f]+)$`, "m").exec(info)?.[1] ?? Number.NaN);
-    expect([31, Number.NaN]).toContain(mask("SqMask"));
-    expect([127, Number.NaN]).toContain(mask("CqMask"));
+    const mask = (name: string): string | undefined => new RegExp(`^${name}:\\s+(0x[0-9a-f]+)$`, "m").exec(info)?.[1];
+    expect(["0x1f", undefined]).toContain(mask("SqMask"));
+    expect(["0x7f", undefined]).toContain(mask("CqMask"));
   });
 });

@@ -322,6 +322,8 @@ describe("an entry that the kernel refuses outright", () => {
       sqe.userData(i);
     }
   };
+  // Kernel: before 5.19 a refusal comes before the results of what was queued before it.
+  const reapSorted = (ring: Ring): [number, number][] => reap(ring).toSorted(([a], [b]) => a - b);
   const wanted = upTo(6).map(([userData]) => [userData, userData === 2 ? -EINVAL : 0] as [number, number]);
 
   test("ends a submission without submitAll, which is taken up again", () => {
@@ -330,14 +332,14 @@ describe("an entry that the kernel refuses outright", () => {
     expect(ring.submitAndWait(6)).toBe(6);
     expect(ring.enters).toBe(2);
     expect(ring.errno).toBe(0);
-    expect(reap(ring)).toEqual(wanted);
+    expect(reapSorted(ring)).toEqual(wanted);
   });
 
   test("is taken up again by a plain submit() as well", () => {
     using ring = new Ring(8);
     queue(ring);
     expect([ring.submit(), ring.enters, ring.sqReady()]).toEqual([6, 2, 0]);
-    expect(reap(ring)).toEqual(wanted);
+    expect(reapSorted(ring)).toEqual(wanted);
   });
 
   needs("IORING_SETUP_SUBMIT_ALL")("ends nothing with submitAll", () => {
@@ -352,7 +354,7 @@ describe("an entry that the kernel refuses outright", () => {
     nops(ring, 0, 2);
     ring.getSqe().word(0, 250).userData(2);
     expect(ring.submitAndWait(3)).toBe(3);
-    expect(reap(ring)).toEqual(wanted.slice(0, 3));
+    expect(reapSorted(ring)).toEqual(wanted.slice(0, 3));
   });
 });
 

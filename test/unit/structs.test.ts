@@ -18,6 +18,7 @@ import { Statx } from "../../src/ring/statx.ts";
 import { Iovecs, Msghdr, OpenHow, Timespec } from "../../src/ring/structs.ts";
 import { compiler, needsCompiler, runC } from "../support/compiler.ts";
 import { openFile, scratchDirectory } from "../support/files.ts";
+import { needs } from "../support/kernel.ts";
 
 const directory = scratchDirectory();
 // The process's memory by way of the kernel: what it will find at a struct's address.
@@ -235,7 +236,7 @@ describe("Msghdr", () => {
     expect(bytesOf(msg)).toBe("00".repeat(56));
   });
 
-  test("tells what recvmsg found, and reset() makes room again", async () => {
+  needs("IORING_OP_SOCKET")("tells what recvmsg found, and reset() makes room again", async () => {
     using ring = new Ring(8);
     const { promise: answered, resolve } = Promise.withResolvers<void>();
     const socket = await Bun.udpSocket({
