@@ -1,5 +1,5 @@
 /** What the guests' reports say, and whether what was skipped was rightly skipped. */
-import { constantsOf } from "../../gen/facts.ts";
+import { compareKernels, constantsOf } from "../../gen/facts.ts";
 import type { Facts } from "../../gen/facts.ts";
 
 /** A test that was not run or did not pass. */
@@ -74,12 +74,13 @@ export type Skip =
 const NAMES = /\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g;
 
 /**
- * Judges a skip by its title, which names what is missing: `(needs NAME, Linux 6.1; something of the machine)`, or what
- * must be missing: `(needs a kernel without NAME)`.
+ * Judges a skip by its title, which names what is missing: `(needs NAME, Linux 6.1; something of the machine)`; what has
+ * no name of its own: `(needs something in NAME, Linux 6.11)`; or what must be missing: `(needs a kernel without NAME)`.
  *
- * @param has whether the kernel that it was skipped on has a constant; undefined if there is no such constant at all.
+ * @param kernel the release that it was skipped on.
+ * @param has whether that has a constant; undefined if there is no such constant at all.
  */
-export function judge(title: string, has: (name: string) => boolean | undefined): Skip {
+export function judge(title: string, kernel: string, has: (name: string) => boolean | undefined): Skip {
   const reason = [...title.matchAll(/\((?:needs|skipped:) (.+?)\)(?= > |$)/g)].map(([, inside]) => inside).join("; ");
   if (reason === "") return { kind: "wrong", reason: "no reason is given" };
   const named = [...new Set(reason.match(NAMES) ?? [])].filter((name) => has(name) !== undefined);
@@ -87,8 +88,10 @@ export function judge(title: string, has: (name: string) => boolean | undefined)
   const lacking = named.filter((name) => has(name) !== wanted);
   if (lacking.length > 0) return { kind: "kernel", names: wanted ? lacking : lacking.map((name) => `without ${name}`) };
   const rest = reason.replace(NAMES, "").replaceAll(/\bLinux \d+\.\d+|\b(a|and|for|from|kernel|or|without)\b/g, "");
-  if (/\w/.test(rest)) return { kind: "machine", reason };
-  return { kind: "wrong", reason: `this kernel ${wanted ? "has" : "lacks"} ${named.join(", ")}` };
+  if (!/\w/.test(rest)) return { kind: "wrong", reason: `${kernel} ${wanted ? "has" : "lacks"} ${named.join(", ")}` };
+  const first = /\bLinux (\d+\.\d+)/.exec(reason)?.[1];
+  if (first !== undefined && compareKernels(kernel, first) < 0) return { kind: "kernel", names: [reason] };
+  return { kind: "machine", reason };
 }
 
 /** What {@link judge} asks: by the headers of the kernel, and of the newest. */

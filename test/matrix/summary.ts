@@ -50,7 +50,7 @@ export function verdictOf(
     passed += tally.passed;
     failed.push(...tally.failed);
     for (const skipped of tally.skipped) {
-      const skip = judge(skipped.title, has);
+      const skip = judge(skipped.title, kernel.kernel, has);
       if (skip.kind === "kernel") count(lacking, skip.names.join(", "));
       else if (skip.kind === "machine") count(machine, skip.reason);
       else failed.push({ title: skipped.title, message: `wrongly skipped: ${skip.reason}` });
