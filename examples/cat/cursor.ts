@@ -7,11 +7,13 @@ const OWN_POSITION = -1;
 
 /**
  * Where the next read or write of a descriptor goes: at the descriptor's own position, which is thereby moved for
- * everybody who shares it. A pipe has no other; standard input and output should be left where reading and writing ended.
+ * everybody who shares it. A pipe has no other; standard input and output should be left where reading and writing
+ * ended.
  *
  * Kernel: there is a trap (seen on 6.18). A transfer that succeeds in part and then fails, on a disk that is full or at
- * the limit of a file's size, is reported as a short one, but leaves the position where it was: the rest would overwrite
- * what was written. So the position of files and disks is counted here, and after a short transfer it is named.
+ * the limit of a file's size, is reported as a short one, but leaves the position where it was: the rest would
+ * overwrite what was written. So the position of files and disks is counted here, and after a short transfer it is
+ * named.
  */
 export class Cursor {
   /** Where the position ought to be; undefined where there is none to go wrong. */

@@ -15,10 +15,9 @@ import {
   type Sqe,
   Statx,
   STATX_BASIC_STATS,
-  UringError,
 } from "bun-uring";
 import { poolWithinLimits } from "../support/buffers.ts";
-import { complain, quoteIfNeeded, strerror } from "../support/messages.ts";
+import { complain, isRefusal, quoteIfNeeded, strerror } from "../support/messages.ts";
 import { type CommandLine, parseArguments, UsageError } from "../support/options.ts";
 import { Cursor } from "./cursor.ts";
 
@@ -161,7 +160,9 @@ class Cat {
     this.#reads++;
   }
 
-  /** Starts the one write that may be in flight: of the first block, if it is ready. What the input ended with, once it has. */
+  /**
+   * Starts the one write that may be in flight: of the first block, if it is ready. What the input ended with, if so.
+   */
   #writeNext(): number | null {
     for (let block = this.#blocks[0]; block?.ready; block = this.#blocks[0]) {
       const { buffer, filled, written, end } = block;
@@ -175,7 +176,8 @@ class Cat {
       this.#pool.give(buffer);
       this.#blocks.shift();
       if (end === null) continue;
-      // Blocks behind the end are of no interest. The kernel may still be reading into some: #readInto gives those back.
+      // Blocks behind the end are of no interest. The kernel may still be reading into some: #readInto gives those
+      // back.
       for (const { buffer, ready } of this.#blocks.splice(0)) if (ready) this.#pool.give(buffer);
       return end;
     }
@@ -208,7 +210,8 @@ class Cat {
     if (result > 0) {
       this.#in?.advance(result, block.buffer.byteLength);
       block.filled += result;
-      // A pipe gives what it has, which is to be passed on. A file's short read is no end: the end is a read of nothing.
+      // A pipe gives what it has, which is to be passed on. A file's short read is no end: the end is a read of
+      // nothing.
       block.ready = this.#in !== undefined || block.filled === block.buffer.byteLength;
       if (!block.ready) this.#read(block);
     } else {
@@ -236,8 +239,8 @@ function isSame(a: Statx, b: Statx): boolean {
 }
 
 /**
- * Bun starts with SIGPIPE ignored and does not tell what it was before. Taking a handler away again sets the signal back
- * to what a shell's children have, which ends the program as soon as nobody reads its output any more.
+ * Bun starts with SIGPIPE ignored and does not tell what it was before. Taking a handler away again sets the signal
+ * back to what a shell's children have, which ends the program as soon as nobody reads its output any more.
  */
 function restoreSigpipe(): void {
   const nothing = (): void => {};
@@ -270,7 +273,7 @@ function main(): number {
       // A worker thread of the kernel wrote, and the signal was for it alone: end the way the others do.
       if (error.result === -EPIPE) process.kill(process.pid, "SIGPIPE");
       complain("cat", `write error: ${error.message}`);
-    } else if (error instanceof UringError) {
+    } else if (isRefusal(error)) {
       complain("cat", error.message);
     } else {
       throw error;

@@ -17,8 +17,9 @@ const BLOCK_BYTES = 128 * 1024;
 const PAGE_BYTES = 4096;
 const ZEROS: Buffer = Buffer.alloc(PAGE_BYTES);
 /**
- * Stands for a descriptor's own position, as pipes have no other. Kernel: for files it is a trap (seen on 6.18): it stays
- * where it was after a write that succeeded in part, on a full disk say, and the next one would overwrite that part.
+ * Stands for a descriptor's own position, as pipes have no other. Kernel: for files it is a trap (seen on 6.18): it
+ * stays where it was after a write that succeeded in part, on a full disk say, and the next one would overwrite that
+ * part.
  */
 const OWN_POSITION = -1;
 

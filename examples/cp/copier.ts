@@ -89,6 +89,7 @@ export class Copier {
   }
 
   async #lookInto(directory: Entry): Promise<void> {
+    if (this.#loop.stopped) return;
     const { source, target, fresh } = directory;
     const names = this.#files.list(source);
     if (typeof names === "number") return this.#complain(`cannot access ${quote(source.bytes)}: ${strerror(names)}`);

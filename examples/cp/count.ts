@@ -1,4 +1,6 @@
-/** How much there is to copy: a walk of its own beside the copy, so that the progress can tell how long it will take. */
+/**
+ * How much there is to copy: a walk of its own beside the copy, so that the progress can tell how long it will take.
+ */
 import type { Files } from "./files.ts";
 import type { FilePath } from "./path.ts";
 import type { Progress } from "./progress.ts";
@@ -6,12 +8,14 @@ import type { Progress } from "./progress.ts";
 /** So many are looked at in one go. */
 const AT_ONCE = 64;
 
-/** Adds up the files that are named, with `recursive` those in directories too. What cannot be read counts for nothing. */
+/**
+ * Adds up the files that are named, with `recursive` those in directories too. What cannot be read counts for nothing.
+ */
 export async function count(
   files: Files,
   sources: readonly FilePath[],
   recursive: boolean,
-  progress: Progress,
+  progress: Pick<Progress, "expect" | "counted">,
 ): Promise<void> {
   const found = [...sources];
   while (found.length > 0) {

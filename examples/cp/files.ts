@@ -2,8 +2,8 @@
  * The system calls of the copy, all but reading and writing: through the ring where it has them, through node:fs where
  * it has not. Each comes back as a number, 0 or more, or `-errno`.
  *
- * The ring has no operation for: reading a directory or a link, changing mode, owner or times, making FIFOs and devices.
- * Some came late; a kernel without them is noticed by asking, and node:fs does their work.
+ * The ring has no operation for: reading a directory or a link, changing mode, owner or times, making FIFOs and
+ * devices. Some came late; a kernel without them is noticed by asking, and node:fs does their work.
  */
 import {
   chmodSync,

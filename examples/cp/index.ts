@@ -10,8 +10,8 @@
  * | files.ts | every other system call, through the ring where it has it |
  * | loop.ts | completions become promises |
  */
-import { ENOTDIR, Ring, UringError } from "bun-uring";
-import { complain, quote, strerror } from "../support/messages.ts";
+import { ENOTDIR, Ring } from "bun-uring";
+import { complain, isRefusal, quote, strerror } from "../support/messages.ts";
 import { type CommandLine, parseArguments, UsageError } from "../support/options.ts";
 import { count } from "./count.ts";
 import { Content } from "./content.ts";
@@ -91,9 +91,8 @@ async function copy({ options, operands }: CommandLine<Option>): Promise<number 
     const entries = await entriesOf(files, operands);
     if (entries.length === 0) copier.fine = false;
     const sources = entries.map(({ source }) => source);
-    const counted = progress.shown ? count(files, sources, options.has("recursive"), progress) : undefined;
+    if (progress.shown) void count(files, sources, options.has("recursive"), progress);
     await copier.copy(entries);
-    await counted;
   };
   await loop.run(work(), () => progress.draw());
   process.off("SIGINT", stop).off("SIGTERM", stop);
@@ -124,7 +123,7 @@ async function main(): Promise<number | NodeJS.Signals> {
     return await copy(line);
   } catch (error) {
     if (error instanceof UsageError) return explain(error);
-    if (!(error instanceof UringError)) throw error;
+    if (!isRefusal(error)) throw error;
     complain("cp", error.message);
     return 1;
   }

@@ -9,7 +9,7 @@ export class FilePath {
     this.terminated = Buffer.concat([bytes, Buffer.of(0)]);
   }
 
-  /** A path from the command line. */
+  /** A path from the command line. Bun reads that as UTF-8: a name that is none cannot be given there. */
   static of(text: string): FilePath {
     return new FilePath(Buffer.from(text));
   }

@@ -1,11 +1,18 @@
 /** How the GNU tools word what went wrong, and how they write the names of files. */
 import { writeSync } from "node:fs";
-import { errnoMessage } from "bun-uring";
+import { errnoMessage, UringError } from "bun-uring";
 
 /** What went wrong as strerror(3) words it: "No such file or directory". Takes a failed request's `res` as it is. */
 export function strerror(result: number): string {
   const text = errnoMessage(result);
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/**
+ * Whether there can be no ring here: the kernel refuses it, or this is no Linux. The message says why, and the cure.
+ */
+export function isRefusal(error: unknown): error is Error {
+  return error instanceof UringError || (error as { code?: string }).code === "ERR_URING_PLATFORM";
 }
 
 /** Writes a line to stderr as `program: text`, at once: the program may be about to die. */

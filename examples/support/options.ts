@@ -1,4 +1,6 @@
-/** Command lines as getopt_long(3) reads them: options in any place, short ones together, `--` before the last operand. */
+/**
+ * Command lines as getopt_long(3) reads them: options in any place, short ones together, `--` before the last operand.
+ */
 import { quote } from "./messages.ts";
 
 /** What a command line asks for. */

@@ -18,6 +18,11 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { count } from "../../examples/cp/count.ts";
+import { Files } from "../../examples/cp/files.ts";
+import { Loop } from "../../examples/cp/loop.ts";
+import { FilePath } from "../../examples/cp/path.ts";
+import { Ring } from "../../src/index.ts";
 import { needsThat } from "../support/kernel.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
 import { eventually, example, isGnu, type Outcome, run, shell, treeOf, withoutPrivileges } from "./programs.ts";
@@ -500,6 +505,24 @@ describe("the progress", () => {
     expect(lines[0]).toMatch(/^97\.7 KiB of 97\.7 KiB \[#{24}\] [0-9.]+ [KM]iB\/s, 0:00 left/);
     expect(lines.at(-1)).toStartWith("101.6 KiB of 101.6 KiB");
     expect(screen).toEndWith("\n");
+  });
+
+  test("counts what is to be copied", async () => {
+    const cwd = garden(tree);
+    const sizes = treeOf(cwd).map((line) => Number(/ (\d+) [0-9a-f]{40} /.exec(line)?.[1] ?? 0));
+    let [bytes, entries, counted] = [0, 0, 0];
+    const progress = {
+      expect: (more: number) => {
+        bytes += more;
+        entries++;
+      },
+      counted: () => void counted++,
+    };
+    using ring = new Ring(64);
+    const loop = new Loop(ring);
+    await loop.run(count(new Files(loop), [FilePath.of(join(cwd, "tree"))], true, progress), () => {});
+    const files = treeOf(cwd).filter((line) => !/ directory [0-7]+$/.test(line));
+    expect([bytes, entries, counted]).toEqual([sizes.reduce((sum, size) => sum + size), files.length, 1]);
   });
 });
 
