@@ -83,6 +83,14 @@ export const quirks: readonly Quirk[] = [
     present: null,
   },
   {
+    name: "moments-ignore-time-namespaces",
+    defect: "in a time namespace, waits and timeouts until a moment mean the host's clock, not the namespace's",
+    kernels: "6.12 to at least 6.18, timeouts from 5.5 on",
+    source: "tried on 6.18.44; liburing's test timens-abs-timer",
+    remedy: "none: say durations where time namespaces are in use",
+    present: null,
+  },
+  {
     name: "incremental-end-without-more",
     defect: "a completion of 0 bytes lacks IORING_CQE_F_BUF_MORE although the kernel goes on with the buffer",
     kernels: "6.12 to at least 6.18",

@@ -10,7 +10,7 @@ import { deferred, needsRegister, reap, reapAtLeast, type Seen } from "./support
 
 const scratch = scratchDirectory();
 const resizing = needsRegister("IORING_REGISTER_RESIZE_RINGS");
-const mixed = needsRegister("IORING_REGISTER_RESIZE_RINGS", ["IORING_SETUP_CQE_MIXED", "IORING_NOP_CQE32"]);
+const mixed = needsRegister(["IORING_REGISTER_RESIZE_RINGS", "IORING_SETUP_CQE_MIXED"], ["IORING_NOP_CQE32"]);
 
 const state = { name: "Error", code: "ERR_URING_STATE" } as const;
 const value = { name: "RangeError", code: "ERR_URING_ARG_VALUE" } as const;

@@ -4,15 +4,16 @@ import * as constants from "../../src/abi/constants.gen.ts";
 import { getProbe, type Ring } from "../../src/index.ts";
 import { type Declare, needs } from "../support/kernel.ts";
 
-/** Whether the kernel has a registration, by its name. */
+/** Whether the kernel has a registration or a setup flag, by its name. */
 export function hasRegistration(name: string): boolean {
   const value = (constants as Record<string, unknown>)[name];
   if (typeof value !== "number") throw new Error(`there is no constant ${name}`);
-  return getProbe().supportsRegister(value);
+  const probe = getProbe();
+  return name.startsWith("IORING_SETUP_") ? (probe.setupFlags & value) !== 0 : probe.supportsRegister(value);
 }
 
 /**
- * Declares a test that needs registrations by name, and `others`, which {@link needs} can ask for.
+ * Declares a test that needs registrations and setup flags by name, and `others`, which {@link needs} can ask for.
  *
  * @param also what else the kernel must have, to be told by the last of the names: the question to it.
  */
