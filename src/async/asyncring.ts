@@ -67,10 +67,9 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
    */
   constructor(options: AsyncRingOptions = {}) {
     super();
-    const { [LAZY]: lazy, ...rest } = options as AsyncRingOptions & { [LAZY]?: boolean };
-    this.#settings = settingsOf(rest);
+    this.#settings = settingsOf(options);
     // Only the shared ring of a thread is made by its first request, and again by the first after its closing.
-    this.#reopens = lazy === true;
+    this.#reopens = (options as { [LAZY]?: boolean })[LAZY] === true;
     if (!this.#reopens) this.#reactor = new Reactor(this.#settings);
   }
 

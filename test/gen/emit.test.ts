@@ -286,6 +286,7 @@ describe("what is generated", () => {
       "src/abi/layout.gen.ts",
       "src/abi/errno.gen.ts",
       "src/ring/builders.gen.ts",
+    "src/async/operations.gen.ts",
     ];
     for (const file of files) {
       const [first = ""] = (await Bun.file(join(ROOT, file)).text()).split("\n");

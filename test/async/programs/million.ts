@@ -1,0 +1,24 @@
+// A million requests in one loop, and what is left of them afterwards.
+import { AsyncRing } from "../../../src/async/asyncring.ts";
+
+const ring = new AsyncRing({ entries: 256, maxInFlight: 1000 });
+const count = 1_000_000;
+
+async function all(): Promise<void> {
+  let done = 0;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  for (let i = 0; i < count; i++) {
+    void ring.nop().then(() => {
+      if (++done === count) resolve();
+    });
+  }
+  await promise;
+}
+
+Bun.gc(true);
+const before = process.memoryUsage().heapUsed;
+await all();
+await Bun.sleep(10);
+Bun.gc(true);
+const bytesLeft = process.memoryUsage().heapUsed - before;
+console.log(JSON.stringify({ ...ring.stats(), bytesLeft }));
