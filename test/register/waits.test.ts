@@ -12,7 +12,7 @@ import {
   Timespec,
 } from "../../src/index.ts";
 import type { RingOptions } from "../../src/ring/params.ts";
-import { bun, report, run } from "../support/child.ts";
+import { bun, program, report, run } from "../support/child.ts";
 import { needsThat } from "../support/kernel.ts";
 import { hasRegistration, needsRegister, reap, deferred } from "./support.ts";
 
@@ -37,6 +37,15 @@ function inNamespace(): { monotonic: boolean; boottime: boolean } | undefined {
   return report("../register/clock.ts", [], launcher);
 }
 
+/** The system call that a process is in: its number, then its arguments. */
+function syscallOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/syscall`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
 describe("registerClock()", () => {
   clocks("is taken, and waits for a duration last as long by either clock", () => {
     using ring = new Ring(4);
@@ -45,7 +54,7 @@ describe("registerClock()", () => {
       const lasted = timed(() => expect(ring.submitAndWaitTimeout(1, 30)).toBeNull());
       expect(ring.errno).toBe(ETIME);
       expect(lasted).toBeGreaterThanOrEqual(29);
-      expect(lasted).toBeLessThan(500);
+      expect(lasted).toBeLessThan(5000);
     }
   });
 
@@ -55,10 +64,10 @@ describe("registerClock()", () => {
     const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) * 1000;
     const lasted = timed(() => ring.waitCqes(1, uptime + 60, { absolute: true }));
     expect(ring.errno).toBe(ETIME);
-    // The moment was read in hundredths of a second.
-    expect(lasted).toBeGreaterThan(45);
-    expect(lasted).toBeLessThan(500);
-    expect(timed(() => ring.waitCqes(1, uptime, { absolute: true }))).toBeLessThan(20);
+    // The moment is read in hundredths of a second.
+    expect(lasted).toBeLessThan(5000);
+    expect(Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) * 1000).toBeGreaterThanOrEqual(uptime + 50);
+    expect(timed(() => ring.waitCqes(1, uptime, { absolute: true }))).toBeLessThan(5000);
   });
 
   const namespace = inNamespace();
@@ -130,11 +139,11 @@ describe("submitAndWaitReg()", () => {
         const lasted = timed(() => expect(ring.submitAndWaitReg(1, index)).toBeNull());
         expect(ring.errno).toBe(ETIME);
         expect(lasted).toBeGreaterThanOrEqual(timeoutMs - 1);
-        expect(lasted).toBeLessThan(timeoutMs + 500);
+        expect(lasted).toBeLessThan(timeoutMs + 5000);
       }
       // Set again, it counts at once: nothing is registered anew.
-      waits.set(0, 0);
-      expect(timed(() => ring.submitAndWaitReg(1, 0))).toBeLessThan(20);
+      waits.set(0, 60_000).set(0, 0);
+      expect(timed(() => ring.submitAndWaitReg(1, 0))).toBeLessThan(5000);
     });
   }
 
@@ -170,28 +179,24 @@ describe("submitAndWaitReg()", () => {
     ring.prepNop().userData(6);
     const lasted = timed(() => expect(ring.submitAndWaitReg(4, 0)?.userData).toBe(6));
     expect(lasted).toBeGreaterThanOrEqual(29);
-    expect(lasted).toBeLessThan(1000);
+    expect(lasted).toBeLessThan(4000);
   });
 
-  regions("blocks the signals of its mask, and is ended by the others", () => {
-    const { ring, waits } = waiting(2);
-    using _ = ring;
-    // SIGALRM is 14, SIGUSR2 12: bit n - 1 is signal n.
-    waits.set(0, 120, { sigmask: 1n << 11n }).set(1, 1000);
-    const handler = (): void => {};
-    process.on("SIGUSR2", handler);
-    try {
-      const signal = (): void => void Bun.spawn(["sh", "-c", `sleep 0.03; kill -USR2 ${process.pid}`]);
-      signal();
-      expect(timed(() => ring.submitAndWaitReg(1, 0))).toBeGreaterThanOrEqual(119);
-      expect(ring.errno).toBe(ETIME);
-      signal();
-      expect(timed(() => ring.submitAndWaitReg(1, 1))).toBeLessThan(900);
-      expect(ring.errno).toBe(EINTR);
-    } finally {
-      process.removeListener("SIGUSR2", handler);
-    }
-  });
+  for (const [mask, errno] of [
+    ["mask", ETIME],
+    ["none", EINTR],
+  ] as const) {
+    regions(`with SIGUSR1 in its mask or not: ${mask}`, async () => {
+      const command = [...bun, program("../register/regwait.ts"), mask];
+      const child = Bun.spawn(command, { stdout: "pipe", timeout: 20_000 });
+      // io_uring_enter(2) is 426 on every processor.
+      while (child.exitCode === null && !syscallOf(child.pid).startsWith("426 ")) await Bun.sleep(1);
+      await Bun.sleep(5);
+      child.kill("SIGUSR1");
+      expect(Number(await child.stdout.text())).toBe(errno);
+      await child.exited;
+    });
+  }
 
   regions("refuses waits that are not there, and times that cannot be", () => {
     const { ring, waits } = waiting(2);
