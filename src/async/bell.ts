@@ -79,11 +79,9 @@ export class Bell {
     else this.#stopLooking();
   }
 
-  /**
-   * Bun: its file stream is the one thing of Bun's that watches an eventfd, and cannot be unref'd.
-   * test/async/process.test.ts says when it can.
-   */
   #watch(): void {
+    // Bun: its file stream is the one thing of Bun's that watches an eventfd, and it cannot be unref'd.
+    // test/async/process.test.ts says when it can.
     const reader = Bun.file(this.#fd).stream().getReader() as Reader;
     this.#reader = reader;
     const pull = (): void => {

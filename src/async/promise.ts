@@ -1,5 +1,5 @@
 /** Requests that settle a promise. */
-import { EINTR, ECANCELED, ETIME } from "../abi/errno.gen.ts";
+import { ECANCELED, ETIME } from "../abi/errno.gen.ts";
 import {
   IORING_FILE_INDEX_ALLOC,
   IORING_NOTIF_USAGE_ZC_COPIED,
@@ -9,7 +9,7 @@ import { UringError } from "../errors.ts";
 import type { Cqe } from "../ring/cqe.ts";
 import type { RequestOptions } from "./options.ts";
 import type { Reactor } from "./reactor.ts";
-import { type Operation, Request } from "./request.ts";
+import { isCanceled, type Operation, Request } from "./request.ts";
 
 /** What became of a sending without copying. The memory that was sent is yours again. */
 export interface ZeroCopySent {
@@ -155,7 +155,7 @@ export class Careful<T> extends Request {
     reactor.release(this);
     this.#options?.signal?.removeEventListener("abort", this.#abort);
     const unwanted = res >= 0 && (this.#reason !== undefined || reactor.closing);
-    if (unwanted && this.#discard(reactor, res)) {
+    if (unwanted && this.discard(reactor, res)) {
       this.#reject(this.#reason === undefined ? new UringError(ECANCELED, this.operation.name) : this.#reason.value);
     } else if (res >= 0 || (res === -ETIME && this.operation.yields === "elapsed")) this.#resolve(this.#value(res));
     else if (this.#reason !== undefined && isCanceled(res)) this.#reject(this.#reason.value);
@@ -173,27 +173,10 @@ export class Careful<T> extends Request {
     return ((flags | (this.#options?.ioprio ?? 0)) & IORING_SEND_ZC_REPORT_USAGE) !== 0;
   }
 
-  /** Closes the descriptor that a canceled request has yielded all the same; false where it yields none. */
-  #discard(reactor: Reactor, res: number): boolean {
-    const { yields } = this.operation;
-    if (yields === "descriptor") reactor.discardDescriptor(res);
-    else if (yields === "index") reactor.discardIndex(res);
-    else if (yields.startsWith("index")) {
-      const at = [this.a, this.b, this.c, this.d, this.e, this.f][Number(yields.slice(5))] as number;
-      reactor.discardIndex(at === IORING_FILE_INDEX_ALLOC ? res : at);
-    } else return false;
-    return true;
-  }
-
   /** Implements {@link Request}. */
   fail(error: unknown): void {
     this.#res = -ECANCELED;
     this.#options?.signal?.removeEventListener("abort", this.#abort);
     this.#reject(error);
   }
-}
-
-/** Whether a result says that the request was stopped: a worker thread that is interrupted says EINTR. */
-function isCanceled(res: number): boolean {
-  return res === -ECANCELED || res === -EINTR;
 }

@@ -1,4 +1,6 @@
 /** What is asked of the kernel once: an operation, its arguments, and who is told. */
+import { IORING_FILE_INDEX_ALLOC } from "../abi/constants.gen.ts";
+import { ECANCELED, EINTR } from "../abi/errno.gen.ts";
 import type { Cqe } from "../ring/cqe.ts";
 import type { Slot } from "../ring/prep/slot.ts";
 import type { RequestOptions } from "./options.ts";
@@ -115,4 +117,21 @@ export abstract class Request implements Unit {
 
   /** Implements {@link Unit}. */
   abstract fail(error: unknown): void;
+
+  /** Closes the descriptor that a canceled request has yielded all the same; false where it yields none. */
+  discard(reactor: Reactor, res: number): boolean {
+    const { yields } = this.operation;
+    if (yields === "descriptor") reactor.discardDescriptor(res);
+    else if (yields === "index") reactor.discardIndex(res);
+    else if (yields.startsWith("index")) {
+      const at = [this.a, this.b, this.c, this.d, this.e, this.f][Number(yields.slice(5))] as number;
+      reactor.discardIndex(at === IORING_FILE_INDEX_ALLOC ? res : at);
+    } else return false;
+    return true;
+  }
+}
+
+/** Whether a result says that the request was stopped: a worker thread that is interrupted says EINTR. */
+export function isCanceled(res: number): boolean {
+  return res === -ECANCELED || res === -EINTR;
 }
