@@ -9,18 +9,6 @@ const sending = needsRegister("IORING_REGISTER_SEND_MSG_RING");
 const value = { name: "RangeError", code: "ERR_URING_ARG_VALUE" } as const;
 const type = { name: "TypeError", code: "ERR_URING_ARG_TYPE" } as const;
 
-/** A thread with a ring that tells its descriptor, waits for a completion, and tells what it was. */
-const waiter = `
-  import { Ring } from "${new URL("../../src/index.ts", import.meta.url).pathname}";
-  const ring = new Ring(8, { singleIssuer: true, deferTaskrun: true });
-  postMessage(ring.fd);
-  setTimeout(() => {
-    const cqe = ring.waitCqes(1, 10_000);
-    postMessage([cqe?.userData, cqe?.res]);
-    ring.close();
-  });
-`;
-
 describe("registerSyncMsg()", () => {
   overLayouts(
     (layout) => {
@@ -45,7 +33,7 @@ describe("registerSyncMsg()", () => {
   });
 
   sending("wakes a ring that another thread waits on", async () => {
-    const worker = new Worker(URL.createObjectURL(new Blob([waiter], { type: "text/typescript" })));
+    const worker = new Worker(new URL("waiter.ts", import.meta.url));
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     worker.onerror = (event: ErrorEvent) => reject(new Error(event.message));
     worker.onmessage = ({ data }: MessageEvent<unknown>) => {
