@@ -1,10 +1,6 @@
 /** Requests that settle a promise. */
 import { ECANCELED, ETIME } from "../abi/errno.gen.ts";
-import {
-  IORING_FILE_INDEX_ALLOC,
-  IORING_NOTIF_USAGE_ZC_COPIED,
-  IORING_SEND_ZC_REPORT_USAGE,
-} from "../abi/constants.gen.ts";
+import { IORING_NOTIF_USAGE_ZC_COPIED, IORING_SEND_ZC_REPORT_USAGE } from "../abi/constants.gen.ts";
 import { UringError } from "../errors.ts";
 import type { Cqe } from "../ring/cqe.ts";
 import type { RequestOptions } from "./options.ts";
