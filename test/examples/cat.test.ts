@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { needsThat } from "../support/kernel.ts";
 import { pattern, pipe, scratchDirectory } from "../support/files.ts";
 import { eventually, example, isGnu, type Outcome, run, shell, withoutPrivileges } from "./programs.ts";
+import { patience } from "../support/patience.ts";
 
 const cat = example("cat");
 const gnu = isGnu("cat");
@@ -99,7 +100,7 @@ describe("standard input", () => {
 
   test("is passed on at once, a socket's as well", async () => {
     // Bun: what it calls a pipe to a child is a pair of sockets.
-    const child = Bun.spawn([...cat], { stdin: "pipe", stdout: "pipe", timeout: 20_000 });
+    const child = Bun.spawn([...cat], { stdin: "pipe", stdout: "pipe", timeout: 20_000 * patience });
     const reader = child.stdout.getReader();
     for (const word of ["one", "two", "three"]) {
       child.stdin.write(word);
@@ -123,11 +124,11 @@ describe("what is no file", () => {
 
   test("a FIFO is waited for", async () => {
     expect(run(["mkfifo", join(directory, "fifo")]).status).toBe(0);
-    const child = Bun.spawn([...cat, "fifo", "size-1"], { cwd: directory, stdout: "pipe", timeout: 20_000 });
+    const child = Bun.spawn([...cat, "fifo", "size-1"], { cwd: directory, stdout: "pipe", timeout: 20_000 * patience });
     // It would be at its end by now if the open had not waited for a writer.
     await Bun.sleep(300);
     expect(child.exitCode).toBe(null);
-    const writer = Bun.spawn(["sh", "-c", "cat size-1048576 > fifo"], { cwd: directory, timeout: 20_000 });
+    const writer = Bun.spawn(["sh", "-c", "cat size-1048576 > fifo"], { cwd: directory, timeout: 20_000 * patience });
     const output = Buffer.from(await child.stdout.bytes());
     const wanted = [contentOf("size-1048576"), contentOf("size-1")];
     expect(output.equals(Buffer.concat(wanted))).toBe(true);
@@ -192,7 +193,12 @@ describe("when it cannot write", () => {
   test("to a pipe that nobody reads, it is killed by SIGPIPE and says nothing", async () => {
     const name = `size-${sizes.at(-1)}`;
     const ends = pipe(directory);
-    const child = Bun.spawn([...cat, name], { cwd: directory, stdout: ends.write, stderr: "pipe", timeout: 20_000 });
+    const child = Bun.spawn([...cat, name], {
+      cwd: directory,
+      stdout: ends.write,
+      stderr: "pipe",
+      timeout: 20_000 * patience,
+    });
     closeSync(ends.write);
     closeSync(ends.read);
     expect(await child.stderr.text()).toBe("");
@@ -213,7 +219,12 @@ describe("when it cannot write", () => {
 describe("SIGINT ends it", () => {
   /** Starts it on something that it has to wait for. */
   async function interrupted(name: string): Promise<NodeJS.Signals | number | null> {
-    const child = Bun.spawn([...cat, name], { cwd: directory, stdin: "pipe", stdout: "pipe", timeout: 20_000 });
+    const child = Bun.spawn([...cat, name], {
+      cwd: directory,
+      stdin: "pipe",
+      stdout: "pipe",
+      timeout: 20_000 * patience,
+    });
     expect(await eventually(() => isWaiting(child.pid))).toBe(true);
     child.kill("SIGINT");
     await child.exited;

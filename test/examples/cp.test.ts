@@ -26,6 +26,7 @@ import { Ring } from "../../src/index.ts";
 import { needsThat } from "../support/kernel.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
 import { eventually, example, isGnu, type Outcome, run, shell, treeOf, withoutPrivileges } from "./programs.ts";
+import { patience } from "../support/patience.ts";
 
 const cp = example("cp");
 const gnu = isGnu("cp");
@@ -455,9 +456,12 @@ describe("when it cannot write", () => {
 describe("a signal", () => {
   test("while it copies is obeyed, and what is incomplete is told", async () => {
     const cwd = garden((path) => void expect(run(["mkfifo", path("fifo")]).status).toBe(0));
-    const child = Bun.spawn([...cp, "fifo", "to"], { cwd, stderr: "pipe", timeout: 20_000 });
+    const child = Bun.spawn([...cp, "fifo", "to"], { cwd, stderr: "pipe", timeout: 20_000 * patience });
     // Held open, so that the copy has not met the end when it is interrupted.
-    const writer = Bun.spawn(["sh", "-c", "exec 3> fifo; printf begin >&3; exec sleep 20"], { cwd, timeout: 20_000 });
+    const writer = Bun.spawn(["sh", "-c", "exec 3> fifo; printf begin >&3; exec sleep 100"], {
+      cwd,
+      timeout: 20_000 * patience,
+    });
     const begun = (): boolean => statSync(join(cwd, "to"), { throwIfNoEntry: false })?.size === 5;
     expect(await eventually(begun)).toBe(true);
     child.kill("SIGINT");
@@ -470,7 +474,7 @@ describe("a signal", () => {
 
   test("while it waits for a FIFO's other end", async () => {
     const cwd = garden((path) => void expect(run(["mkfifo", path("fifo")]).status).toBe(0));
-    const child = Bun.spawn([...cp, "fifo", "to"], { cwd, stderr: "pipe", timeout: 20_000 });
+    const child = Bun.spawn([...cp, "fifo", "to"], { cwd, stderr: "pipe", timeout: 20_000 * patience });
     const waits = (): boolean => readFileSync(`/proc/${child.pid}/syscall`, "utf8").startsWith("426 ");
     expect(await eventually(waits)).toBe(true);
     await Bun.sleep(50);
@@ -489,11 +493,11 @@ describe("the progress", () => {
     let screen = "";
     const child = Bun.spawn([...cp, "fifo", "to"], {
       cwd,
-      timeout: 20_000,
+      timeout: 20_000 * patience,
       terminal: { cols: columns, rows: 24, data: (_, bytes) => void (screen += Buffer.from(bytes).toString()) },
     });
     const line = "exec 3> fifo; head -c 100000 /dev/zero >&3; sleep 0.9; head -c 4000 /dev/zero >&3";
-    const writer = Bun.spawn(["sh", "-c", line], { cwd, timeout: 20_000 });
+    const writer = Bun.spawn(["sh", "-c", line], { cwd, timeout: 20_000 * patience });
     expect(await Promise.all([child.exited, writer.exited])).toEqual([0, 0]);
     return screen;
   }

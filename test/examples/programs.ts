@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { bun } from "../support/child.ts";
+import { patience } from "../support/patience.ts";
 
 /** The command that runs an example, as a user types it. */
 export function example(name: string): readonly string[] {
@@ -36,7 +37,7 @@ export function run(command: readonly string[], { cwd, stdin }: Surroundings = {
     stdin: stdin ?? "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    timeout: 20_000,
+    timeout: 20_000 * patience,
   });
   return { status: exitCode, signal: signalCode, stdout: Buffer.from(stdout), stderr: String(stderr) };
 }
@@ -76,7 +77,8 @@ function kindOf(path: Buffer, stat: Stat): string {
 
 /** Waits for something to become so; false after five seconds. */
 export async function eventually(is: () => boolean): Promise<boolean> {
-  for (const until = performance.now() + 5000; performance.now() < until; await Bun.sleep(5)) if (is()) return true;
+  for (const until = performance.now() + 5000 * patience; performance.now() < until; await Bun.sleep(5))
+    if (is()) return true;
   return false;
 }
 

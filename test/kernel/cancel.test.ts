@@ -190,13 +190,15 @@ test("what is cancelled leaves the data for whoever asks next", () => {
   closeSync(write);
 });
 
-test("a regular file's read is done before anybody can cancel it", () => {
+test("a regular file's read is done before it can be cancelled, or cancelled before it is begun", () => {
   using ring = new Ring(8);
   const fd = openSync(import.meta.path, "r");
   const buffer = Buffer.alloc(20);
   ring.prepRead(fd, buffer, 0).userData(1);
   ring.prepCancel(1).userData(2);
-  expect(results(ring, 2)).toEqual({ 1: 20, 2: -ENOENT });
-  expect(buffer.toString()).toBe("// Cancelling: by us");
+  const { 1: read, 2: cancel } = results(ring, 2);
+  // A file system in memory may leave the read to a worker thread, which the cancellation is ahead of.
+  if (read === -ECANCELED) expect(cancel).toBe(0);
+  else expect([read, cancel, buffer.toString()]).toEqual([20, -ENOENT, "// Cancelling: by us"]);
   closeSync(fd);
 });

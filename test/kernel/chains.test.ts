@@ -61,11 +61,10 @@ overLayouts(
       ring.submit();
       expect(ring.waitCqes(1, 10)).toBeNull();
       writeSync(write, "x");
-      expect(pairs(ring, 3)).toEqual([
-        [1, 1],
-        [2, 0],
-        [3, 0],
-      ]);
+      const [first, ...rest] = pairs(ring, 3);
+      expect(first).toEqual([1, 1]);
+      // Kernel: what waited starts together; 6.1 begins with the last of it.
+      expect(Object.fromEntries(rest)).toEqual({ 2: 0, 3: 0 });
       closeSync(read);
       closeSync(write);
     });

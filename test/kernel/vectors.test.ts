@@ -192,8 +192,9 @@ test("prepFadvise() drops a file's pages from the cache, and fetches them", asyn
   expect(complete(ring)).toBe(0);
   // On a file system in memory nothing can be dropped.
   if (dropped !== undefined && dropped < 1 << 20) {
-    for (let i = 0; i < 100 && (cachedBytes(path) ?? 0) < 1 << 20; i++) await Bun.sleep(5);
-    expect(cachedBytes(path)).toBe(1 << 20);
+    // How much of a range is read ahead is the device's affair.
+    for (let i = 0; i < 100 && (cachedBytes(path) ?? 0) <= dropped; i++) await Bun.sleep(5);
+    expect(cachedBytes(path)).toBeGreaterThan(dropped);
   }
   expect(readFileSync(path).equals(pattern(1 << 20, 9))).toBe(true);
   closeSync(fd);

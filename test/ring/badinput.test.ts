@@ -199,7 +199,7 @@ describe("an operation that the kernel lacks", () => {
         results[cqe.userData] = cqe.res;
         if (cqe.res < 0) expect(cqe.error(`operation ${op}`).message).toBe(`EINVAL: invalid argument, operation ${op}`);
       });
-      // Kernel: before 5.19 a refusal comes before the results of what was queued before it.
+      // Kernel: up to 6.1 a refusal comes before the results of what was queued before it.
       expect(results).toEqual({ 1: 0, 2: -EINVAL, 3: 0 });
     }
   });

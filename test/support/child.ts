@@ -1,6 +1,7 @@
 /** Programs of a test that run as processes of their own, on the same way to the kernel as the test itself. */
 import { join } from "node:path";
 import { syscalls } from "../../syscall/shim.ts";
+import { patience } from "./patience.ts";
 
 /** Bun, with what makes a child take the way to the kernel that this process takes. */
 export const bun: readonly string[] = [process.execPath, ...(syscalls().backend === "libc" ? ["--no-ffi-cc"] : [])];
@@ -22,7 +23,7 @@ export function program(name: string): string {
 export function run(command: readonly string[]): Outcome {
   const { exitCode, signalCode, stdout, stderr } = Bun.spawnSync([...command], {
     env: { PATH: process.env["PATH"] ?? "" },
-    timeout: 20_000,
+    timeout: 20_000 * patience,
   });
   return { exitCode, signal: signalCode, stdout: String(stdout), stderr: String(stderr) };
 }

@@ -1,6 +1,7 @@
 /** Sends a signal to a program while it waits inside io_uring_enter. */
 import { readFileSync } from "node:fs";
 import { bun, program } from "./child.ts";
+import { patience } from "./patience.ts";
 
 /** What waiter.ts found. */
 export interface Waited {
@@ -33,7 +34,7 @@ export async function signalled(
   wait: string,
   signal: "SIGUSR1" | "SIGINT",
 ): Promise<{ exitCode: number | null; signal: NodeJS.Signals | number | null; waited: Waited | undefined }> {
-  const child = Bun.spawn([...bun, program("waiter.ts"), wait, signal], { stdout: "pipe", timeout: 20_000 });
+  const child = Bun.spawn([...bun, program("waiter.ts"), wait, signal], { stdout: "pipe", timeout: 20_000 * patience });
   while (child.exitCode === null && child.signalCode === null && !isWaiting(child.pid)) await Bun.sleep(1);
   // Long enough for the thread to be asleep in the call rather than on its way.
   await Bun.sleep(5);
