@@ -1,5 +1,5 @@
 /** A guest: QEMU with a kernel, an image and a plan, from power-on to what it hands in. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,10 +16,8 @@ export type Accelerator = "tcg" | "kvm";
 export interface Result {
   /** Exit status by step; a step without one was not reached or not finished. */
   readonly statuses: ReadonlyMap<string, number>;
-  /** JUnit XML by step. */
-  readonly reports: ReadonlyMap<string, string>;
-  /** What `uname -r` said; empty if the guest never came so far. */
-  readonly release: string;
+  /** What the steps left in /out, by name of file. */
+  readonly files: ReadonlyMap<string, string>;
   /** All that the steps printed. */
   readonly output: string;
   /** All that the kernel said. */
@@ -126,20 +124,17 @@ function readIf(path: string): string {
 }
 
 /** What is in the tar on the disk for results; nothing if the guest never wrote it. */
-async function handedIn(directory: string): Promise<Pick<Result, "statuses" | "reports" | "release">> {
+async function handedIn(directory: string): Promise<Pick<Result, "statuses" | "files">> {
   const folder = join(directory, "results");
   await mkdir(folder);
   await Bun.$`tar -xf ${join(directory, "out")} -C ${folder}`.quiet().nothrow();
+  const files = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), "utf8")]));
   const statuses = new Map<string, number>();
-  const reports = new Map<string, string>();
-  for (const line of readIf(join(folder, "status")).trim().split("\n")) {
+  for (const line of (files.get("status") ?? "").trim().split("\n")) {
     const [name = "", status] = line.split(" ");
-    if (status === undefined) continue;
-    statuses.set(name, Number(status));
-    const report = readIf(join(folder, `${name}.xml`));
-    if (report !== "") reports.set(name, report);
+    if (status !== undefined) statuses.set(name, Number(status));
   }
-  return { statuses, reports, release: readIf(join(folder, "release")).trim() };
+  return { statuses, files };
 }
 
 /** Why no guest can be made on this machine; undefined where it can. */

@@ -13,7 +13,7 @@ ln -s /proc/self/fd /dev/fd
 ln -s fd/0 /dev/stdin
 ln -s fd/1 /dev/stdout
 ln -s fd/2 /dev/stderr
-export PATH=/bin HOME=/tmp TERM=dumb NO_COLOR=1
+export PATH=/bin HOME=/tmp TERM=dumb NO_COLOR=1 LC_ALL=C.UTF-8 URING_TEST_PATIENCE=10
 exec < /dev/ttyS1 > /dev/ttyS1 2>&1
 stty raw -echo
 

@@ -94,12 +94,12 @@ async function keep(kernel: string, result: Result): Promise<void> {
   const folder = join(results, kernel);
   await rm(folder, { recursive: true, force: true });
   const files = Object.entries({ console: result.console, output: result.output });
-  const reports = [...result.reports].map(([name, xml]): [string, string] => [`${name}.xml`, xml]);
-  for (const [name, text] of [...files, ...reports]) await Bun.write(join(folder, name), text);
+  for (const [name, text] of [...files, ...result.files]) await Bun.write(join(folder, name), text);
 }
 
 async function runOne(kernel: Kernel, plan: Plan, machine: Machine, alone: boolean): Promise<Verdict> {
   const print = alone ? (text: string): void => void process.stdout.write(text) : undefined;
+  console.log(`== ${kernel.kernel} (${kernel.release}): boots`);
   const result = await boot(kernel, plan, machine, print);
   await keep(kernel.kernel, result);
   const verdict = verdictOf(kernel, plan.steps, result, answersOf(kernel.kernel));

@@ -40,7 +40,7 @@ export function verdictOf(
   let passed = 0;
   for (const { name } of steps) {
     const status = result.statuses.get(name);
-    const report = result.reports.get(name);
+    const report = result.files.get(`${name}.xml`);
     if (status === undefined) troubles.push(`${name} was not finished`);
     else if (status === 137) troubles.push(`${name} took too long or was killed`);
     const tally = readJunit(report ?? "");
@@ -57,7 +57,8 @@ export function verdictOf(
     }
   }
   if (!result.ended) troubles.push("the guest did not come to its end");
-  const { release, seconds } = result;
+  const { seconds } = result;
+  const release = result.files.get("release")?.trim() ?? "";
   return {
     kernel: kernel.kernel,
     release,
