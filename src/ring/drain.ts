@@ -1,11 +1,9 @@
 /** How a ring comes to rest before it is taken apart. */
-import { EINVAL } from "../abi/errno.gen.ts";
 import { IORING_ASYNC_CANCEL_ALL, IORING_ASYNC_CANCEL_ANY, IORING_REGISTER_SYNC_CANCEL } from "../abi/constants.gen.ts";
 import {
   IO_URING_SYNC_CANCEL_REG_SIZE,
   IO_URING_SYNC_CANCEL_REG_WORD_FD,
   IO_URING_SYNC_CANCEL_REG_WORD_FLAGS,
-  IO_URING_SYNC_CANCEL_REG_WORD_TIMEOUT,
 } from "../abi/layout.gen.ts";
 import type { Cqe } from "./cqe.ts";
 import type { Sqe } from "./sqe.ts";
@@ -14,7 +12,14 @@ import { addressOf } from "../memory.ts";
 /** The longest that closing waits for what it cancelled. */
 const PATIENCE_MS = 1000;
 /** How long it waits before it cancels again. */
-const AGAIN_MS = 10;
+const AGAIN_MS = 5;
+
+/** User data of our own requests: no ticket and no number that the library lets through has this high half. */
+const MARK_HIGH = -1;
+const CANCEL_MARK = 1;
+const DRAIN_MARK = 2;
+
+const EVERYTHING = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
 
 /** What is needed of a ring; {@link Ring} has it. */
 export interface Drainable {
@@ -24,38 +29,50 @@ export interface Drainable {
   nextCqe(): Cqe | null;
 }
 
+/** io_uring_register(2) on that ring. */
+export type Register = (opcode: number, address: number, count: number) => number;
+
 /**
  * Cancels everything, then waits for a NOP that may start only when all before it has completed. Completions are
  * thrown away. Bounded in time: what neither ends nor can be cancelled is left to the kernel.
+ *
+ * It cancels in two ways, because neither finds everything. A registration (6.0) overtakes entries that wait for others
+ * to be drained; an entry (5.19) finds what the thread of an SQPOLL ring has given to its workers. And it cancels again
+ * until nothing is found: what runs is only told to stop, and what a worker turns into a poll at that moment escapes.
  */
-export function drain(ring: Drainable, register: (opcode: number, address: number, count: number) => number): void {
+export function drain(ring: Drainable, register: Register): void {
   const until = performance.now() + PATIENCE_MS;
-  const cancelled = cancelAll(register);
   try {
-    // Kernel: 6.0 can cancel from outside the queue; 5.19 needs an entry, and before that it fails with EINVAL.
-    if (cancelled === -EINVAL) ring.prepCancel64(0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-    // All bits set: no ticket and no number that the library lets through looks like it.
-    ring.prepNop().drain().userDataHalves(-1, -1);
-    for (;;) {
-      const left = until - performance.now();
-      if (left <= 0) return;
-      let cqe = ring.submitAndWaitTimeout(1, Math.min(left, AGAIN_MS));
-      // Kernel: what an SQPOLL thread takes, or a worker turns into a poll, at the moment of the cancellation escapes it.
-      if (cqe === null) cancelAll(register);
-      for (; cqe !== null; cqe = ring.nextCqe()) {
-        if (cqe.userDataLow === -1 && cqe.userDataHigh === -1) return;
-      }
-    }
+    let found = 0;
+    do {
+      // Kernel: before 5.19 there is no way to cancel everything; the answer is EINVAL.
+      ring.prepCancel64(0, EVERYTHING).userDataHalves(CANCEL_MARK, MARK_HIGH);
+      found = resultOf(ring, register, CANCEL_MARK, until);
+    } while (found > 0);
+    ring.prepNop().drain().userDataHalves(DRAIN_MARK, MARK_HIGH);
+    resultOf(ring, register, DRAIN_MARK, until);
   } catch {
     // A disabled ring, or one whose thread is gone, takes no entry; closing it is all that is left to do.
   }
 }
 
-function cancelAll(register: (opcode: number, address: number, count: number) => number): number {
+/** The result of our request with this mark, cancelling all the while; 0 where it does not come in time. */
+function resultOf(ring: Drainable, register: Register, mark: number, until: number): number {
+  for (let left = until - performance.now(); left > 0; left = until - performance.now()) {
+    cancelAll(register);
+    let result: number | undefined;
+    for (let cqe = ring.submitAndWaitTimeout(1, Math.min(left, AGAIN_MS)); cqe !== null; cqe = ring.nextCqe()) {
+      if (cqe.userDataLow === mark && cqe.userDataHigh === MARK_HIGH) result = cqe.res;
+    }
+    if (result !== undefined) return result;
+  }
+  return 0;
+}
+
+function cancelAll(register: Register): void {
   const words = new Int32Array(IO_URING_SYNC_CANCEL_REG_SIZE / 4);
   words[IO_URING_SYNC_CANCEL_REG_WORD_FD] = -1;
-  words[IO_URING_SYNC_CANCEL_REG_WORD_FLAGS] = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
-  // struct __kernel_timespec: seconds, then nanoseconds, 64 bits each.
-  words[IO_URING_SYNC_CANCEL_REG_WORD_TIMEOUT + 2] = (PATIENCE_MS / 2) * 1e6;
-  return register(IORING_REGISTER_SYNC_CANCEL, addressOf(words), 1);
+  words[IO_URING_SYNC_CANCEL_REG_WORD_FLAGS] = EVERYTHING;
+  // Its time limit stays zero: what does not stop at once is waited for elsewhere.
+  register(IORING_REGISTER_SYNC_CANCEL, addressOf(words), 1);
 }

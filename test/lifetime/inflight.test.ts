@@ -131,6 +131,25 @@ describe("close()", () => {
     ["plain", "sqpoll", "modern"],
   );
 
+  overLayouts(
+    (layout) => {
+      needs("IORING_OP_SPLICE")("stops a worker that is in the middle of its request", () => {
+        for (let round = 0; round < 8; round++) {
+          const [from, to] = [pipe(scratch), pipe(scratch)];
+          const ring = ringOf(layout, 8);
+          // Splicing is done by a worker, which waits for the pipe inside the call.
+          ring.prepSplice(from.read, -1, to.write, -1, 8);
+          ring.submitAndWaitTimeout(1, 5);
+          closeSoon(ring);
+          writeSync(from.write, "mine");
+          expect(readOf(from.read, 8)).toBe("mine");
+          for (const fd of [from.read, from.write, to.read, to.write]) closeSync(fd);
+        }
+      });
+    },
+    ["plain", "sqpoll", "modern", "coopTaskrun", "noMmap", "registeredFdOnly"],
+  );
+
   test("with more completions than fit, and none of them seen", () => {
     const ring = new Ring(4, { cqEntries: 4 });
     for (let i = 0; i < 100; i++) ring.prepNop();
