@@ -1,10 +1,12 @@
 /** The high road's face: promises, iterators, cancellation, inside Bun's own event loop. */
 import { prepClose } from "../ring/prep/open.ts";
 import type { Ring } from "../ring/ring.ts";
+import { Chain, ChainBuilder, type ChainOptions } from "./chain.ts";
 import { Operations } from "./operations.gen.ts";
 import {
   type AsyncRingOptions,
   checkRequestOptions,
+  checkSignal,
   type RequestOptions,
   type Settings,
   settingsOf,
@@ -12,6 +14,7 @@ import {
 import { Careful, Simple, type ZeroCopySent } from "./promise.ts";
 import { Reactor } from "./reactor.ts";
 import type { Operation } from "./request.ts";
+import { Ticket, type TicketHandler } from "./ticket.ts";
 
 const CLOSE: Operation = { name: "IORING_OP_CLOSE", prep: prepClose, yields: "count", wide: false };
 
@@ -167,6 +170,47 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
   /** The same as {@link close} of the ring. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /**
+   * Requests that begin one after another, each when the one before it is done, in the kernel and with one system call.
+   * A link that fails, or moves fewer bytes than it was asked to, ends the chain unless it is a hard one.
+   *
+   * ```ts
+   * const [got, put] = await io.chain((c) => {
+   *   c.read(from, buffer, 0);
+   *   c.write(to, buffer, 0);
+   * });
+   * ```
+   *
+   * @param build adds the links, before it returns.
+   * @returns the links' results in order; rejects with a {@link ChainError} that has them too unless all are good, with
+   * the signal's reason where that ended it, with RangeError `ERR_URING_ARG_VALUE` for more than one submission holds.
+   * @kernel 5.3
+   */
+  chain(build: (chain: ChainBuilder) => void, options: ChainOptions = {}): Promise<number[]> {
+    try {
+      checkSignal(options.signal);
+      const builder = new ChainBuilder();
+      build(builder);
+      builder.sealed = true;
+      if (options.signal?.aborted === true) return Promise.reject(options.signal.reason);
+      const reactor = this.#open();
+      const chain = new Chain(reactor, builder.links, options);
+      reactor.enqueue(chain);
+      return chain.promise;
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /**
+   * A request with a handler that can be made again and again, without a promise and without allocating anything.
+   *
+   * @throws TypeError `ERR_URING_ARG_TYPE` for what is no function; as the constructor, where the ring is made now.
+   */
+  ticket(handler: TicketHandler): Ticket {
+    return new Ticket(this.#open(), handler);
   }
 
   /**

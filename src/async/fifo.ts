@@ -38,6 +38,14 @@ export class Fifo<T> {
     return item;
   }
 
+  /** Takes one item out, wherever it is; whether it was there. */
+  remove(item: T): boolean {
+    const at = this.#items.indexOf(item, this.#head);
+    if (at < 0) return false;
+    this.#items.splice(at, 1);
+    return true;
+  }
+
   /** Takes all items out. */
   drain(): T[] {
     const items = this.#items.slice(this.#head) as T[];

@@ -170,6 +170,11 @@ export class Reactor implements Sleeper {
     this.#schedule();
   }
 
+  /** Gives up a unit that waits for room. */
+  giveUp(unit: Unit): void {
+    if (this.#waiting.remove(unit)) unit.fail(new UringError(ECANCELED, "cancel"));
+  }
+
   /** Asks for all that is in flight or waits; how much that is. */
   cancelAll(): number {
     const waiting = this.#waiting.drain();

