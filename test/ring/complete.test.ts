@@ -1,5 +1,6 @@
 /** Completions: looked at, taken one by one, in batches and by callback; what each of them says. */
 import { describe, expect, test } from "bun:test";
+import { closeSync, writeSync } from "node:fs";
 import {
   IORING_CQE_F_32,
   IORING_NOP_CQE32,
@@ -9,8 +10,11 @@ import {
 import { Ring } from "../../src/index.ts";
 import type { Cqe } from "../../src/ring/cqe.ts";
 import type { RingOptions } from "../../src/ring/params.ts";
+import { pipe, scratchDirectory } from "../support/files.ts";
 import { needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
+
+const scratch = scratchDirectory();
 
 /** A ring with `count` completions, numbered from `from`, that nobody has looked at. */
 function ringWith(count: number, options: RingOptions = {}, from: number = 0): Ring {
@@ -47,9 +51,34 @@ describe("peekCqe()", () => {
   needs("IORING_SETUP_DEFER_TASKRUN")("enters where completions come only inside the call", () => {
     using told = new Ring(4, { singleIssuer: true, deferTaskrun: true, taskrunFlag: true });
     using untold = new Ring(4, { singleIssuer: true, deferTaskrun: true });
+    using polled = new Ring(4, { iopoll: true });
     expect([told.peekCqe(), told.enters]).toEqual([null, 0]);
     expect([untold.peekCqe(), untold.enters]).toEqual([null, 1]);
+    expect([polled.peekCqe(), polled.enters]).toEqual([null, 1]);
   });
+
+  overLayouts(
+    (layout) => {
+      test("finds what has completed since, without a submission or a wait", () => {
+        using ring = ringOf(layout, 8);
+        const { read, write } = pipe(scratch);
+        for (let i = 0; i < 5; i++) {
+          ring.prepRead(read, Buffer.alloc(8), 0).userData(i);
+          ring.submit();
+          expect(ring.peekCqe()).toBeNull();
+          writeSync(write, "now");
+          const until = performance.now() + 2000;
+          let cqe = ring.peekCqe();
+          while (cqe === null && performance.now() < until) cqe = ring.peekCqe();
+          expect([cqe?.userData, cqe?.res]).toEqual([i, 3]);
+          ring.seenCqe();
+        }
+        closeSync(read);
+        closeSync(write);
+      });
+    },
+    ["plain", "sqpoll", "deferTaskrun", "deferTaskrun with taskrunFlag", "coopTaskrun with taskrunFlag", "modern"],
+  );
 });
 
 describe("nextCqe()", () => {
