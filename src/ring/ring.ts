@@ -7,12 +7,10 @@ import {
   IORING_REGISTER_USE_REGISTERED_RING,
   IORING_SETUP_REGISTERED_FD_ONLY,
   IORING_SQ_CQ_OVERFLOW,
-  IORING_UNREGISTER_RING_FDS,
 } from "../abi/constants.gen.ts";
-import { IO_URING_RSRC_UPDATE_SIZE } from "../abi/layout.gen.ts";
 import { syscalls } from "../../syscall/shim.ts";
 import { rangeError } from "../errors.ts";
-import { addressOf, forkedError, forkGuard, Mapping } from "../memory.ts";
+import { forkedError, forkGuard, Mapping } from "../memory.ts";
 import type { CompletionQueue } from "./cq.ts";
 import type { Cqe } from "./cqe.ts";
 import { drain } from "./drain.ts";
@@ -531,11 +529,12 @@ export class Ring extends NetworkRegistrations {
     const { sq, fd } = this.#gate;
     sq.discard();
     if (sq.everSubmitted) drain(this, (opcode, address, count) => this.tryRegister(opcode, address, count));
+    this.forgetRegistrations();
+    if (this.indexOnly) this.giveIndexBack(fd);
+    this.#gate.close();
+    // What was made on the ring has nothing to unregister any more, which a restricted ring might refuse.
     for (const resource of [...this.#resources]) resource.close();
     this.#resources.clear();
-    this.forgetRegistrations();
-    if (this.indexOnly) this.#giveIndexBack();
-    this.#gate.close();
     for (const mapping of this.#mappings) mapping.close();
     if (!this.indexOnly) syscalls().close(fd);
     this.#scratch.close();
@@ -544,13 +543,6 @@ export class Ring extends NetworkRegistrations {
   /** In a forked child the queues' memory is not there: touching it would end the process. */
   #refuseChild(): void {
     if (this.#guard[0] !== 1) throw forkedError();
-  }
-
-  /** Closes a ring that has no descriptor, only a place among the thread's registered rings. */
-  #giveIndexBack(): void {
-    const words = new Int32Array(IO_URING_RSRC_UPDATE_SIZE / 4);
-    words[0] = this.fd;
-    this.tryRegister(IORING_UNREGISTER_RING_FDS, addressOf(words), 1);
   }
 
   /** The same as {@link close}. */

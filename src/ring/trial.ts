@@ -195,7 +195,7 @@ export function tryRegisterOpcode(opcode: number): boolean {
 }
 
 /** Calls with a ring of these flags, or of none where the kernel does not take them. */
-function withDescriptor<T>(flags: number, call: (fd: number) => T): T {
+export function withDescriptor<T>(flags: number, call: (fd: number) => T): T {
   let fd = trySetup(flags);
   if (fd === -EINVAL) fd = trySetup(0);
   try {

@@ -105,8 +105,8 @@ export abstract class PolicyRegistrations extends WaitRegistrations {
   }
 
   /**
-   * Has the ring's worker threads run on these processors only. On a ring without SQPOLL the workers are the thread's,
-   * and all of its rings have them in common.
+   * Has the ring's worker threads run on these processors only, as far as they are started from here on. On a ring
+   * without SQPOLL the workers are the thread's, and all of its rings have them in common.
    *
    * @param cpus the processors' numbers, from 0.
    * @throws TypeError or RangeError for what is no processor; UringError EINVAL where the thread may use none of them.
@@ -121,7 +121,7 @@ export abstract class PolicyRegistrations extends WaitRegistrations {
   }
 
   /**
-   * Lets the workers run wherever the thread may again.
+   * Lets the workers that are started from here on run wherever the thread may again.
    *
    * @throws UringError EINVAL before 5.14.
    * @kernel 5.14

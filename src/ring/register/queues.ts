@@ -1,5 +1,5 @@
 /** Registrations about the ring itself: its name, its size, what its completions signal, when it starts, what it drops. */
-import { ENOENT, ETIME } from "../../abi/errno.gen.ts";
+import { EACCES, ENOENT, ETIME } from "../../abi/errno.gen.ts";
 import {
   IORING_ASYNC_CANCEL_ALL,
   IORING_ASYNC_CANCEL_ANY,
@@ -31,9 +31,11 @@ import {
 } from "../../abi/layout.gen.ts";
 import { describe, rangeError, stateError, typeError, UringError } from "../../errors.ts";
 import { addressOf } from "../../memory.ts";
+import { syscalls } from "../../../syscall/shim.ts";
 import { checkFd, checkU64, checkU8 } from "../prep/check.ts";
 import type { UserData } from "../prep/slot.ts";
 import { setU64 } from "../structs.ts";
+import { withDescriptor } from "../trial.ts";
 import { ProvidedRegistrations } from "./provided.ts";
 
 /** Which requests {@link Ring.registerSyncCancel} cancels: those that match all that is given. */
@@ -158,11 +160,22 @@ export abstract class QueueRegistrations extends ProvidedRegistrations {
     if (this.#ringIndex < 0) {
       throw stateError("ERR_URING_STATE", "Cannot unregister the ring's descriptor: it is not registered");
     }
-    const words = new Int32Array(IO_URING_RSRC_UPDATE_SIZE / 4);
-    words[IO_URING_RSRC_UPDATE_WORD_OFFSET] = this.#ringIndex;
+    const index = this.#ringIndex;
     this.useRegisteredIndex(-1);
     this.#ringIndex = -1;
-    this.call("IORING_UNREGISTER_RING_FDS", IORING_UNREGISTER_RING_FDS, addressOf(words), 1);
+    this.giveIndexBack(index);
+  }
+
+  /** Frees a registered index of the thread. */
+  protected giveIndexBack(index: number): void {
+    const words = new Int32Array(IO_URING_RSRC_UPDATE_SIZE / 4);
+    words[IO_URING_RSRC_UPDATE_WORD_OFFSET] = index;
+    let result = this.tryRegister(IORING_UNREGISTER_RING_FDS, addressOf(words), 1);
+    // A restricted ring may not, but the index is the thread's: any ring can.
+    if (result === -EACCES) {
+      result = withDescriptor(0, (fd) => syscalls().register(fd, IORING_UNREGISTER_RING_FDS, addressOf(words), 1));
+    }
+    if (result < 0) throw new UringError(result, "IORING_UNREGISTER_RING_FDS");
   }
 
   /**
