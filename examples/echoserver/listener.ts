@@ -1,0 +1,147 @@
+/**
+ * A listening socket as entry 0 of the ring's table of registered files: no descriptor of the process leads to it, and
+ * it is gone when the ring is closed.
+ *
+ * From Linux 6.11 on the ring does all of it. Before, only the C library's way leads to a listening socket, and in this
+ * process Bun is who can go it: Bun.listen makes one, the ring takes hold of it, and Bun lets go.
+ */
+import { readFileSync, readlinkSync } from "node:fs";
+import {
+  AF_INET,
+  AF_INET6,
+  ECANCELED,
+  errnoMessage,
+  errnoName,
+  IORING_OP_BIND,
+  IORING_OP_LISTEN,
+  IPPROTO_TCP,
+  type Ring,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SOCK_STREAM,
+  SockAddr,
+  SOCKET_URING_OP_SETSOCKOPT,
+  SOL_SOCKET,
+  TCP_NODELAY,
+  type UringError,
+} from "bun-uring";
+
+/** Where the listening socket is in the table of registered files. */
+export const LISTENER = 0;
+
+/** Connections that may wait to be accepted; the kernel takes no more than net.core.somaxconn. */
+const BACKLOG = 4096;
+
+/** Where to listen. */
+export interface Endpoint {
+  /** A numeric address. */
+  readonly address: string;
+  readonly family: 4 | 6;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** Whether other workers listen on the same port, so that the kernel spreads connections over all of them. */
+  readonly shared: boolean;
+}
+
+/** The value that turns a socket option on. The kernel reads it when the request runs, so it stays for good. */
+const ON = Int32Array.of(1);
+
+/** Address and port as people write them. */
+export function nameOf({ address, family, port }: Endpoint): string {
+  return family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Whether the kernel can bind and listen through a ring. */
+export function ringListens(ring: Ring): boolean {
+  return ring.supports(IORING_OP_BIND) && ring.supports(IORING_OP_LISTEN);
+}
+
+/**
+ * Makes a listening socket in place {@link LISTENER} of the ring's table of registered files.
+ *
+ * @param throughRing whether the ring does it, or Bun.
+ * @returns the port.
+ * @throws Error where the address is in use, is not this machine's, and so on.
+ */
+export function listen(ring: Ring, endpoint: Endpoint, throughRing: boolean): number {
+  try {
+    return throughRing ? listenThroughRing(ring, endpoint) : listenThroughBun(ring, endpoint);
+  } catch (error) {
+    const { errno } = error as { readonly errno?: unknown };
+    if (typeof errno !== "number") throw error;
+    throw new Error(`Cannot listen on ${nameOf(endpoint)}: ${errnoName(errno)}: ${errnoMessage(errno)}`);
+  }
+}
+
+function listenThroughRing(ring: Ring, endpoint: Endpoint): number {
+  const at =
+    endpoint.family === 4
+      ? SockAddr.ipv4(endpoint.address, endpoint.port)
+      : SockAddr.ipv6(endpoint.address, endpoint.port);
+  const option = (level: number, name: number): void => {
+    ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, LISTENER, level, name, ON).fixedFile().link();
+  };
+  // One chain, one system call: each starts when the one before it has succeeded, and a chain is submitted whole.
+  ring.reserve(6);
+  const before = ring.sqReady();
+  ring.prepSocketDirect(endpoint.family === 4 ? AF_INET : AF_INET6, SOCK_STREAM, 0, LISTENER).link();
+  option(SOL_SOCKET, SO_REUSEADDR);
+  if (endpoint.shared) option(SOL_SOCKET, SO_REUSEPORT);
+  // Accepted connections inherit it: an answer should not wait for the acknowledgement of the one before.
+  option(IPPROTO_TCP, TCP_NODELAY);
+  ring.prepBind(LISTENER, at).fixedFile().link();
+  ring.prepListen(LISTENER, BACKLOG).fixedFile();
+  const count = ring.sqReady() - before;
+  ring.submitAndWait(count);
+  let failure: UringError | undefined;
+  for (let cqe = ring.peekCqe(); cqe !== null; cqe = ring.nextCqe()) {
+    // The one that failed says why; those after it only say that they were cancelled.
+    if (cqe.res < 0 && cqe.res !== -ECANCELED) failure = cqe.error("listen");
+  }
+  if (failure !== undefined) throw failure;
+  return endpoint.port === 0 ? portOf(ring) : endpoint.port;
+}
+
+function listenThroughBun(ring: Ring, endpoint: Endpoint): number {
+  const { address: hostname, port, shared: reusePort } = endpoint;
+  // Bun: 1.4.5 has `reusePort` and `fd`, but its types do not; test/examples/echoserver.test.ts shows that both work.
+  const options = { hostname, port, reusePort, socket: { data(): void {} } };
+  const listener = Bun.listen(options) as Bun.TCPSocketListener & { readonly fd: number };
+  // The ring keeps the socket open from here on. Bun's event loop has not run in between and does not run again before
+  // Bun has let go, so Bun never accepts a connection.
+  ring.registerFilesUpdate(LISTENER, [listener.fd]);
+  const chosen = listener.port;
+  listener.stop(true);
+  return chosen;
+}
+
+/** The port that the kernel chose. */
+function portOf(ring: Ring): number {
+  // Kernel: the ring itself can ask for a socket's address only from 6.19 on. A descriptor, though, tells the socket's
+  // inode, and the inode is in the kernel's list of sockets.
+  ring.prepFixedFdInstall(LISTENER);
+  const fd = completion(ring, "IORING_OP_FIXED_FD_INSTALL");
+  const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[0] ?? "";
+  ring.prepClose(fd);
+  completion(ring, "IORING_OP_CLOSE");
+  for (const table of ["/proc/self/net/tcp", "/proc/self/net/tcp6"]) {
+    for (const line of readFileSync(table, "utf8").split("\n")) {
+      const fields = line.trim().split(/\s+/);
+      // Number, local address and port, remote ones, state, queues, timer, retransmissions, user, time-out, inode.
+      if (fields[9] === inode) return Number.parseInt(fields[1]?.split(":")[1] ?? "", 16);
+    }
+  }
+  throw new Error("Cannot tell which port the kernel chose: /proc/self/net does not list the socket");
+}
+
+/** Submits and waits for one completion: its result. */
+function completion(ring: Ring, operation: string): number {
+  ring.submitAndWait(1);
+  let cqe = ring.peekCqe();
+  // A signal may have ended the wait.
+  while (cqe === null) cqe = ring.waitCqe();
+  const { res } = cqe;
+  if (res < 0) throw cqe.error(operation);
+  ring.seenCqe();
+  return res;
+}
