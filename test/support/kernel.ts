@@ -6,7 +6,7 @@
 import { test } from "bun:test";
 import * as constants from "../../src/abi/constants.gen.ts";
 import since from "../../gen/since.json";
-import { Ring, UringError } from "../../src/index.ts";
+import { getProbe, Ring, UringError } from "../../src/index.ts";
 
 type Body = () => void | Promise<unknown>;
 
@@ -37,7 +37,7 @@ const asked = ((): { ops: (op: number) => boolean; features: number } => {
 /** Whether a NOP takes a flag: EINVAL where it does not know it, once it looks at flags at all. */
 function nopTakes(flag: number): boolean {
   // One of the flags asks for a completion of 32 bytes.
-  using ring = new Ring(1, setupTakes(constants.IORING_SETUP_CQE32) ? { cqe32: true } : {});
+  using ring = new Ring(1, has("IORING_SETUP_CQE32") ? { cqe32: true } : {});
   const answer = (flags: number): number => {
     ring.prepNopFlags(flags, 77);
     ring.submitAndWait(1);
@@ -49,31 +49,14 @@ function nopTakes(flag: number): boolean {
   return answer(constants.IORING_NOP_INJECT_RESULT) === 77 && answer(flag & ~constants.IORING_NOP_FILE) !== -22;
 }
 
-/** Whether the kernel takes a setup flag together with those that it depends on. */
-function setupTakes(flag: number): boolean {
-  const company =
-    flag === constants.IORING_SETUP_DEFER_TASKRUN
-      ? constants.IORING_SETUP_SINGLE_ISSUER
-      : flag === constants.IORING_SETUP_TASKRUN_FLAG
-        ? constants.IORING_SETUP_COOP_TASKRUN
-        : flag === constants.IORING_SETUP_HYBRID_IOPOLL
-          ? constants.IORING_SETUP_IOPOLL
-          : 0;
-  try {
-    new Ring(1, { flags: flag | company }).close();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Whether the kernel has the operation, feature, setup flag or NOP flag of this name. */
+/** Whether the kernel has the operation, feature, setup flag, registration or NOP flag of this name. */
 export function has(name: string): boolean {
   const value = valueOf(name);
   if (name.startsWith("IORING_OP_")) return asked.ops(value);
   if (name.startsWith("IORING_FEAT_")) return (asked.features & value) !== 0;
   if (name.startsWith("IORING_NOP_")) return nopTakes(value);
-  if (name.startsWith("IORING_SETUP_")) return setupTakes(value);
+  if (name.startsWith("IORING_SETUP_")) return (getProbe().setupFlags & value) !== 0;
+  if (/^IORING_(UN)?REGISTER_/.test(name)) return getProbe().supportsRegister(value);
   throw new Error(`${name} cannot be asked for: give needs() a question of its own`);
 }
 
