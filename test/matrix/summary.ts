@@ -22,6 +22,8 @@ export interface Verdict {
   readonly seconds: number;
 }
 
+const WRONGLY = "wrongly skipped: ";
+
 function count(map: Map<string, number>, key: string): void {
   map.set(key, (map.get(key) ?? 0) + 1);
 }
@@ -53,7 +55,7 @@ export function verdictOf(
       const skip = judge(skipped.title, kernel.kernel, has);
       if (skip.kind === "kernel") count(lacking, skip.names.join(", "));
       else if (skip.kind === "machine") count(machine, skip.reason);
-      else failed.push({ title: skipped.title, message: `wrongly skipped: ${skip.reason}` });
+      else failed.push({ title: skipped.title, message: `${WRONGLY}${skip.reason}` });
     }
   }
   if (!result.ended) troubles.push("the guest did not come to its end");
@@ -81,10 +83,18 @@ const sum = (map: ReadonlyMap<string, number>): number => [...map.values()].redu
 
 /** What of a verdict a reader has to see beside the table: failures, troubles. */
 export function complaints(verdict: Verdict): string[] {
-  return [
-    ...verdict.troubles,
-    ...verdict.failed.map(({ title, message }) => `${title}\n    ${message.trim().replaceAll(/\n+/g, "\n    ")}`),
-  ];
+  // Many tests may be skipped for one wrong reason.
+  const groups = new Map<string, string[]>();
+  for (const { title, message } of verdict.failed) {
+    const key = message.startsWith(WRONGLY) ? message : `${title}\0${message}`;
+    groups.set(key, [...(groups.get(key) ?? []), title]);
+  }
+  const failed = [...groups].map(([key, titles]) => {
+    const message = key.slice(key.indexOf("\0") + 1);
+    const more = titles.length > 1 ? ` and ${titles.length - 1} more` : "";
+    return `${titles[0]}${more}\n    ${message.trim().replaceAll(/\n+/g, "\n    ")}`;
+  });
+  return [...verdict.troubles, ...failed];
 }
 
 /** The table, as Markdown. */
