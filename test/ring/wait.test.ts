@@ -1,10 +1,15 @@
 /** Waiting: how long, for how many, and what ends it early. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { closeSync } from "node:fs";
+import { closeSync, readFileSync } from "node:fs";
+import { IORING_ENTER_GETEVENTS, IORING_ENTER_NO_IOWAIT } from "../../src/abi/constants.gen.ts";
 import { EINTR, ETIME } from "../../src/abi/errno.gen.ts";
 import { Ring } from "../../src/index.ts";
+import { Mapping } from "../../src/memory.ts";
 import type { Cqe } from "../../src/ring/cqe.ts";
+import type { RingOptions } from "../../src/ring/params.ts";
 import { Timespec } from "../../src/ring/structs.ts";
+import { WaitArgument } from "../../src/ring/wait.ts";
+import { syscalls } from "../../syscall/shim.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
 import { has, needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
@@ -169,11 +174,13 @@ describe("minWaitUsec", () => {
     expect([elapsed < LATE_MS, ring.cqReady()]).toEqual([true, 2]);
   });
 
-  test.skipIf(has("IORING_FEAT_MIN_TIMEOUT"))("is refused (needs a kernel without IORING_FEAT_MIN_TIMEOUT)", () => {
-    using ring = new Ring(4);
-    expect(() => ring.submitAndWaitTimeout(1, 1, { minWaitUsec: 1 })).toThrow(
-      expect.objectContaining({ code: "ERR_URING_UNSUPPORTED" }),
+  test("is refused where the kernel has no such thing", () => {
+    const memory = Mapping.anonymous(4096);
+    const argument = new WaitArgument(memory);
+    expect(() => argument.fill(1, { minWaitUsec: 1 }, false)).toThrow(
+      expect.objectContaining({ code: "ERR_URING_UNSUPPORTED", message: expect.stringContaining("MIN_TIMEOUT") }),
     );
+    memory.close();
   });
 
   test("refuses what is no whole number", () => {
@@ -183,6 +190,55 @@ describe("minWaitUsec", () => {
         expect.objectContaining({ code: expect.stringMatching(/^ERR_URING_ARG_/) }),
       );
     }
+  });
+});
+
+describe("absolute", () => {
+  // Kernel: it came with the same release, and cannot be asked for by itself.
+  needs("IORING_ENTER_ABS_TIMER", () => has("IORING_FEAT_MIN_TIMEOUT"))("waits until a moment of the clock", () => {
+    using ring = new Ring(4);
+    /** The kernel's clock in milliseconds, as coarse as it is shown: ten of them. */
+    const now = (): number => Number.parseFloat(readFileSync("/proc/uptime", "utf8")) * 1000;
+    const [past, cqe] = timed(() => ring.submitAndWaitTimeout(1, 1, { absolute: true }));
+    expect([cqe, ring.errno, past < LATE_MS]).toEqual([null, ETIME, true]);
+    const until = now() + 60;
+    ring.waitCqes(1, until, { absolute: true });
+    expect(ring.errno).toBe(ETIME);
+    expect(now()).toBeGreaterThanOrEqual(until - 10);
+  });
+});
+
+describe("iowait", () => {
+  const system = syscalls() as { enter: ReturnType<typeof syscalls>["enter"] };
+
+  /** The flags of the calls that a ring makes for a submission, for waits, and for a look. */
+  const flagsOf = (options: RingOptions): number[] => {
+    const { enter } = system;
+    const flags: number[] = [];
+    system.enter = (fd, toSubmit, minComplete, bits, arg, size) => {
+      flags.push(bits & (IORING_ENTER_GETEVENTS | IORING_ENTER_NO_IOWAIT));
+      return enter(fd, toSubmit, minComplete, bits, arg, size);
+    };
+    try {
+      using ring = new Ring(4, options);
+      ring.prepNop();
+      ring.submit();
+      ring.prepNop();
+      ring.submitAndWait(2);
+      ring.waitCqes(3, 0);
+      ring.getEvents();
+      return flags.slice(0, 4);
+    } finally {
+      system.enter = enter;
+    }
+  };
+  const looks = IORING_ENTER_GETEVENTS;
+  const quiet = IORING_ENTER_GETEVENTS | IORING_ENTER_NO_IOWAIT;
+
+  needs("IORING_FEAT_NO_IOWAIT")("is not counted unless it is asked for, where the kernel can tell", () => {
+    expect(flagsOf({})).toEqual([0, quiet, quiet, looks]);
+    expect(flagsOf({ iowait: false })).toEqual([0, quiet, quiet, looks]);
+    expect(flagsOf({ iowait: true })).toEqual([0, looks, looks, looks]);
   });
 });
 
