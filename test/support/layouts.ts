@@ -112,8 +112,7 @@ function works(layout: Layout): boolean {
     return true;
   } catch (error) {
     // Only what the kernel itself refuses makes a layout missing; anything else is the library's mistake.
-    if (layout.needs.length > 0 && ["EINVAL", "ENOMEM", "EFAULT"].includes((error as { code?: string }).code ?? ""))
-      return false;
+    if (layout.needs.length > 0 && ["EINVAL", "ENOMEM"].includes((error as { code?: string }).code ?? "")) return false;
     throw error;
   }
 }
