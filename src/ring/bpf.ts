@@ -38,10 +38,10 @@ import {
   IO_URING_BPF_WORD_FILTER,
 } from "../abi/layout.gen.ts";
 import { describe, rangeError, typeError, UringError } from "../errors.ts";
-import { addressOf } from "../memory.ts";
 import { checkCount, checkU32, checkU8 } from "./prep/check.ts";
 import { registerBlind } from "./register/blind.ts";
 import { setU64 } from "./structs.ts";
+import { transientAddress } from "./transient.ts";
 
 /** struct sock_filter: a code of 16 bits, two jumps of 8, an operand of 32. */
 const INSTRUCTION_BYTES = 8;
@@ -415,8 +415,11 @@ const pduSizes: Readonly<Record<number, number>> = {
   [IORING_OP_CONNECT]: 24,
 };
 
-/** @internal Registers a filter by a call that takes its address. */
-export function callWithFilter(filter: BpfFilter, call: (address: number) => number): void {
+/** Where struct io_uring_bpf has the size of the operation's own data, in bytes. */
+const PDU_SIZE_AT = IO_URING_BPF_OFF_FILTER + IO_URING_BPF_FILTER_OFF_PDU_SIZE;
+
+/** @internal struct io_uring_bpf, and the program that it points at. */
+export function bpfArgument(filter: BpfFilter): { argument: Int32Array; code: Uint8Array } {
   const { opcode, program, denyRest = false, strictSize = false } = filter;
   checkU8("opcode", opcode);
   if (!(program instanceof BpfProgram)) {
@@ -425,22 +428,32 @@ export function callWithFilter(filter: BpfFilter, call: (address: number) => num
   const pduSize = filter.pduSize ?? (strictSize ? (pduSizes[opcode] ?? 0) : program.pduSize);
   checkU8("pduSize", pduSize);
   const code = program.assemble();
-  const words = new Int32Array(IO_URING_BPF_SIZE / 4);
-  const bytes = new Uint8Array(words.buffer);
+  const argument = new Int32Array(IO_URING_BPF_SIZE / 4);
+  const bytes = new Uint8Array(argument.buffer);
   const at = IO_URING_BPF_WORD_FILTER;
   bytes[IO_URING_BPF_OFF_CMD_TYPE] = IO_URING_BPF_CMD_FILTER;
-  words[at + IO_URING_BPF_FILTER_WORD_OPCODE] = opcode;
-  words[at + IO_URING_BPF_FILTER_WORD_FLAGS] =
+  argument[at + IO_URING_BPF_FILTER_WORD_OPCODE] = opcode;
+  argument[at + IO_URING_BPF_FILTER_WORD_FLAGS] =
     (denyRest ? IO_URING_BPF_FILTER_DENY_REST : 0) | (strictSize ? IO_URING_BPF_FILTER_SZ_STRICT : 0);
-  words[at + IO_URING_BPF_FILTER_WORD_FILTER_LEN] = program.length;
-  setU64(words, at + IO_URING_BPF_FILTER_WORD_FILTER_PTR, addressOf(code));
-  const sizeAt = IO_URING_BPF_OFF_FILTER + IO_URING_BPF_FILTER_OFF_PDU_SIZE;
-  bytes[sizeAt] = pduSize;
-  const result = call(addressOf(words));
+  argument[at + IO_URING_BPF_FILTER_WORD_FILTER_LEN] = program.length;
+  setU64(argument, at + IO_URING_BPF_FILTER_WORD_FILTER_PTR, transientAddress(code));
+  bytes[PDU_SIZE_AT] = pduSize;
+  return { argument, code };
+}
+
+/** @internal Registers a filter by a call that takes its address. The kernel copies the program before it returns. */
+export function callWithFilter(filter: BpfFilter, call: (address: number) => number): void {
+  const { argument, code } = bpfArgument(filter);
+  const bytes = new Uint8Array(argument.buffer);
+  const pduSize = bytes[PDU_SIZE_AT] as number;
+  const result = call(transientAddress(argument));
   if (result >= 0) return;
   const causes: Readonly<Record<number, string>> = {
-    [EINVAL]: "this kernel has no filters (7.0, built with CONFIG_IO_URING_BPF), or does not know the operation",
-    [EMSGSIZE]: `the kernel has ${bytes[sizeAt]} bytes of data for the operation, the filter counts on ${pduSize}`,
+    [EINVAL]:
+      `the program of ${code.length / INSTRUCTION_BYTES} instructions is refused, the operation is not known, or this ` +
+      "kernel has no filters (7.0, built with CONFIG_IO_URING_BPF)",
+    // Kernel: it writes what it has into the argument.
+    [EMSGSIZE]: `the kernel has ${bytes[PDU_SIZE_AT]} bytes of data for the operation, the filter counts on ${pduSize}`,
     [EACCES]: "it takes CAP_SYS_ADMIN or no_new_privs (prctl(2)), or the ring is restricted",
   };
   throw new UringError(result, "IORING_REGISTER_BPF_FILTER", causes[-result]);

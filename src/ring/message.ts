@@ -2,10 +2,10 @@
 import { EINVAL, EOVERFLOW } from "../abi/errno.gen.ts";
 import { IORING_REGISTER_SEND_MSG_RING, IORING_SETUP_REGISTERED_FD_ONLY } from "../abi/constants.gen.ts";
 import { describe, typeError, UringError } from "../errors.ts";
-import { addressOf } from "../memory.ts";
 import { prepMsgRing, prepMsgRingCqeFlags } from "./prep/msg.ts";
 import { Slot, type UserData } from "./prep/slot.ts";
 import { registerBlind } from "./register/blind.ts";
+import { transientAddress } from "./transient.ts";
 
 /** What else a message can say. */
 export interface SyncMessageOptions {
@@ -34,7 +34,7 @@ export function registerSyncMsg(
   const fd = descriptorOf(target);
   if (options.cqeFlags === undefined) prepMsgRing(sqe, fd, len, data);
   else prepMsgRingCqeFlags(sqe, fd, len, data, 0, options.cqeFlags);
-  const result = registerBlind(IORING_REGISTER_SEND_MSG_RING, addressOf(words), 1);
+  const result = registerBlind(IORING_REGISTER_SEND_MSG_RING, transientAddress(words), 1);
   if (result >= 0) return;
   const causes: Readonly<Record<number, string>> = {
     [EINVAL]: "this kernel sends messages from rings only (6.13)",

@@ -36,9 +36,9 @@ import {
   IO_URING_QUERY_ZCRX_WORD_RQ_HDR_ALIGNMENT,
   IO_URING_QUERY_ZCRX_WORD_RQ_HDR_SIZE,
 } from "../abi/layout.gen.ts";
-import { addressOf } from "../memory.ts";
 import { registerBlind } from "./register/blind.ts";
 import { setU64, u64At } from "./structs.ts";
+import { transientAddress } from "./transient.ts";
 
 /** How many there are of what, and the masks of flags: struct io_uring_query_opcode. */
 export interface QueryOpcodes {
@@ -124,12 +124,12 @@ const HEADER_WORDS = IO_URING_QUERY_HDR_SIZE / 4;
 export function registerQuery(): Queries {
   const answers = queries.map(([, bytes]) => new Int32Array(bytes / 4));
   const headers = new Int32Array(queries.length * HEADER_WORDS);
-  const address = addressOf(headers);
+  const address = transientAddress(headers);
   queries.forEach(([op, bytes], index) => {
     const at = index * HEADER_WORDS;
     const next = index + 1 < queries.length ? address + (index + 1) * IO_URING_QUERY_HDR_SIZE : 0;
     setU64(headers, at + IO_URING_QUERY_HDR_WORD_NEXT_ENTRY, next);
-    setU64(headers, at + IO_URING_QUERY_HDR_WORD_QUERY_DATA, addressOf(answers[index] as Int32Array));
+    setU64(headers, at + IO_URING_QUERY_HDR_WORD_QUERY_DATA, transientAddress(answers[index] as Int32Array));
     headers[at + IO_URING_QUERY_HDR_WORD_QUERY_OP] = op;
     headers[at + IO_URING_QUERY_HDR_WORD_SIZE] = bytes;
   });

@@ -14,10 +14,10 @@ import {
   IO_URING_TASK_RESTRICTION_SIZE,
 } from "../abi/layout.gen.ts";
 import { describe, typeError, UringError } from "../errors.ts";
-import { addressOf } from "../memory.ts";
 import { checkU8 } from "./prep/check.ts";
 import { getProbe, type Probe } from "./probe.ts";
 import { registerBlind } from "./register/blind.ts";
+import { transientAddress } from "./transient.ts";
 
 /** Every bit of an entry's flags. */
 const ALL_FLAGS = 0xff;
@@ -97,7 +97,7 @@ export function registerRestrictionsTask(restrictions: Restrictions): void {
   const argument = new Int32Array(IO_URING_TASK_RESTRICTION_SIZE / 4 + words.length);
   new Uint16Array(argument.buffer)[IO_URING_TASK_RESTRICTION_OFF_NR_RES / 2] = count;
   argument.set(words, IO_URING_TASK_RESTRICTION_SIZE / 4);
-  const result = registerBlind(IORING_REGISTER_RESTRICTIONS, addressOf(argument), 1);
+  const result = registerBlind(IORING_REGISTER_RESTRICTIONS, transientAddress(argument), 1);
   if (result < 0) throw new UringError(result, "IORING_REGISTER_RESTRICTIONS", causes[-result]);
 }
 

@@ -52,9 +52,10 @@ import {
   IO_URING_RSRC_UPDATE2_SIZE,
 } from "../abi/layout.gen.ts";
 import { UringError } from "../errors.ts";
-import { addressOf, Mapping } from "../memory.ts";
+import { Mapping } from "../memory.ts";
 import { syscalls } from "../../syscall/shim.ts";
 import { setUpRing } from "./setup.ts";
+import { transientAddress } from "./transient.ts";
 
 /** The flags that another depends on. */
 const company: Readonly<Record<number, number>> = {
@@ -79,7 +80,7 @@ export function askRing(bytes: number, count: number): { operations: Uint8Array;
   try {
     const { fd, setup, sq, mappings } = setUpRing(1, {}, scratch);
     const operations = new Uint8Array(bytes);
-    const result = syscalls().register(fd, IORING_REGISTER_PROBE, addressOf(operations), count);
+    const result = syscalls().register(fd, IORING_REGISTER_PROBE, transientAddress(operations), count);
     syscalls().close(fd);
     sq.close();
     for (const mapping of mappings) mapping.close();

@@ -47,13 +47,14 @@ import {
   ZCRX_STATS_WORD_COPY_COUNT,
 } from "../abi/layout.gen.ts";
 import { describe, rangeError, stateError } from "../errors.ts";
-import { addressOf, Mapping } from "../memory.ts";
+import { Mapping } from "../memory.ts";
 import type { Cqe } from "./cqe.ts";
 import { roundUp } from "./params.ts";
 import { checkCount, checkFd, checkLength32, checkU64 } from "./prep/check.ts";
 import type { UserData } from "./prep/slot.ts";
 import { registerQuery } from "./query.ts";
 import { setU64, u64At } from "./structs.ts";
+import { transientAddress } from "./transient.ts";
 
 const PAGE_BYTES = 4096;
 const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
@@ -271,7 +272,7 @@ export class ZcrxQueue {
     const area = mapArea(areaBytes, hugePages);
     const payload = new Int32Array(12);
     const registration = areaRegistration(area.byteLength, area, undefined);
-    setU64(payload, 0, addressOf(registration));
+    setU64(payload, 0, transientAddress(registration));
     try {
       this.#ring.registerZcrxCtrl(this.id, ZCRX_CTRL_ADD_AREA, payload);
     } catch (error) {
@@ -406,10 +407,10 @@ function register(
   words[IO_URING_ZCRX_IFQ_REG_WORD_IF_RXQ] = options.queue ?? 0;
   words[IO_URING_ZCRX_IFQ_REG_WORD_RQ_ENTRIES] = roundUp(options.rqEntries);
   words[IO_URING_ZCRX_IFQ_REG_WORD_FLAGS] = options.noDevice === true ? ZCRX_REG_NODEV : 0;
-  setU64(words, IO_URING_ZCRX_IFQ_REG_WORD_AREA_PTR, addressOf(areaWords));
-  setU64(words, IO_URING_ZCRX_IFQ_REG_WORD_REGION_PTR, addressOf(regionWords));
+  setU64(words, IO_URING_ZCRX_IFQ_REG_WORD_AREA_PTR, transientAddress(areaWords));
+  setU64(words, IO_URING_ZCRX_IFQ_REG_WORD_REGION_PTR, transientAddress(regionWords));
   words[IO_URING_ZCRX_IFQ_REG_WORD_RX_BUF_LEN] = options.rxBufBytes ?? 0;
-  if (eventWords !== undefined) setU64(words, IO_URING_ZCRX_IFQ_REG_WORD_EVENT_DESC, addressOf(eventWords));
-  ring.registerIfqAt(addressOf(words));
+  if (eventWords !== undefined) setU64(words, IO_URING_ZCRX_IFQ_REG_WORD_EVENT_DESC, transientAddress(eventWords));
+  ring.registerIfqAt(transientAddress(words));
   return { words };
 }

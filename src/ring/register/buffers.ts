@@ -36,6 +36,7 @@ import type { UserData } from "../prep/slot.ts";
 import { setU64 } from "../structs.ts";
 import { Registering } from "./call.ts";
 import { checkPlaces, checkTable, checkUpdate, tagsOf } from "./tables.ts";
+import { transientAddress } from "../transient.ts";
 
 /** The kernel's table has no more places. */
 const MAX_BUFFERS = 2 ** 14;
@@ -60,7 +61,7 @@ export abstract class BufferRegistrations extends Registering {
     this.#refuseSecondTable();
     checkTable("buffers", buffers, MAX_BUFFERS);
     const iovecs = iovecsOf(buffers);
-    const result = this.tryRegister(IORING_REGISTER_BUFFERS, addressOf(iovecs), buffers.length);
+    const result = this.tryRegister(IORING_REGISTER_BUFFERS, transientAddress(iovecs), buffers.length);
     checkBuffers(result, "IORING_REGISTER_BUFFERS", iovecs);
     this.#buffers = [...buffers];
   }
@@ -81,9 +82,9 @@ export abstract class BufferRegistrations extends Registering {
     const tagWords = tagsOf(tags, buffers.length);
     const words = new Int32Array(IO_URING_RSRC_REGISTER_SIZE / 4);
     words[IO_URING_RSRC_REGISTER_WORD_NR] = buffers.length;
-    setU64(words, IO_URING_RSRC_REGISTER_WORD_DATA, addressOf(iovecs));
-    setU64(words, IO_URING_RSRC_REGISTER_WORD_TAGS, addressOf(tagWords));
-    const result = this.tryRegister(IORING_REGISTER_BUFFERS2, addressOf(words), IO_URING_RSRC_REGISTER_SIZE);
+    setU64(words, IO_URING_RSRC_REGISTER_WORD_DATA, transientAddress(iovecs));
+    setU64(words, IO_URING_RSRC_REGISTER_WORD_TAGS, transientAddress(tagWords));
+    const result = this.tryRegister(IORING_REGISTER_BUFFERS2, transientAddress(words), IO_URING_RSRC_REGISTER_SIZE);
     checkBuffers(result, "IORING_REGISTER_BUFFERS2", iovecs);
     this.#buffers = [...buffers];
   }
@@ -101,13 +102,13 @@ export abstract class BufferRegistrations extends Registering {
     const words = new Int32Array(IO_URING_RSRC_REGISTER_SIZE / 4);
     words[IO_URING_RSRC_REGISTER_WORD_NR] = count;
     words[IO_URING_RSRC_REGISTER_WORD_FLAGS] = IORING_RSRC_REGISTER_SPARSE;
-    let result = this.tryRegister(IORING_REGISTER_BUFFERS2, addressOf(words), IO_URING_RSRC_REGISTER_SIZE);
+    let result = this.tryRegister(IORING_REGISTER_BUFFERS2, transientAddress(words), IO_URING_RSRC_REGISTER_SIZE);
     const iovecs = new Int32Array(count * IOVEC_WORDS);
     if (result === -EINVAL) {
       // Kernel: before 5.19 there is no flag for it, but 5.13 and later take iovecs of nothing.
       words[IO_URING_RSRC_REGISTER_WORD_FLAGS] = 0;
-      setU64(words, IO_URING_RSRC_REGISTER_WORD_DATA, addressOf(iovecs));
-      result = this.tryRegister(IORING_REGISTER_BUFFERS2, addressOf(words), IO_URING_RSRC_REGISTER_SIZE);
+      setU64(words, IO_URING_RSRC_REGISTER_WORD_DATA, transientAddress(iovecs));
+      result = this.tryRegister(IORING_REGISTER_BUFFERS2, transientAddress(words), IO_URING_RSRC_REGISTER_SIZE);
     }
     checkBuffers(result, "IORING_REGISTER_BUFFERS2", iovecs);
     this.#buffers = new Array<Memory | null>(count).fill(null);
@@ -146,10 +147,14 @@ export abstract class BufferRegistrations extends Registering {
     const tagWords = tags === undefined ? undefined : tagsOf(tags, buffers.length);
     const words = new Int32Array(IO_URING_RSRC_UPDATE2_SIZE / 4);
     words[IO_URING_RSRC_UPDATE_WORD_OFFSET] = offset;
-    setU64(words, IO_URING_RSRC_UPDATE2_WORD_DATA, addressOf(iovecs));
-    if (tagWords !== undefined) setU64(words, IO_URING_RSRC_UPDATE2_WORD_TAGS, addressOf(tagWords));
+    setU64(words, IO_URING_RSRC_UPDATE2_WORD_DATA, transientAddress(iovecs));
+    if (tagWords !== undefined) setU64(words, IO_URING_RSRC_UPDATE2_WORD_TAGS, transientAddress(tagWords));
     words[IO_URING_RSRC_UPDATE2_WORD_NR] = buffers.length;
-    const result = this.tryRegister(IORING_REGISTER_BUFFERS_UPDATE, addressOf(words), IO_URING_RSRC_UPDATE2_SIZE);
+    const result = this.tryRegister(
+      IORING_REGISTER_BUFFERS_UPDATE,
+      transientAddress(words),
+      IO_URING_RSRC_UPDATE2_SIZE,
+    );
     checkBuffers(result, "IORING_REGISTER_BUFFERS_UPDATE", iovecs);
     for (let i = 0; i < result; i++) table[offset + i] = buffers[i] as Memory | null;
     return result;
@@ -218,7 +223,7 @@ export abstract class BufferRegistrations extends Registering {
     words[IO_URING_CLONE_BUFFERS_WORD_SRC_OFF] = sourceOffset;
     words[IO_URING_CLONE_BUFFERS_WORD_DST_OFF] = offset;
     words[IO_URING_CLONE_BUFFERS_WORD_NR] = count;
-    this.call("IORING_REGISTER_CLONE_BUFFERS", IORING_REGISTER_CLONE_BUFFERS, addressOf(words), 1, {
+    this.call("IORING_REGISTER_CLONE_BUFFERS", IORING_REGISTER_CLONE_BUFFERS, transientAddress(words), 1, {
       [EINVAL]: "this kernel cannot (6.12; ranges and replacing 6.13), or the rings belong to different users",
     });
     const table = (this.#buffers ??= []);

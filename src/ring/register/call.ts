@@ -1,9 +1,10 @@
 /** What every registration is made with: the call, by the ring's descriptor or its registered index. */
 import { UringError } from "../../errors.ts";
-import { addressOf, type Memory } from "../../memory.ts";
+import type { Memory } from "../../memory.ts";
 import { Builders } from "../builders.gen.ts";
 import type { RingResource } from "../ring.ts";
 import type { RingSetup } from "../setup.ts";
+import { transientAddress } from "../transient.ts";
 
 /** @internal io_uring_register(2) on a ring. Its registrations stand on top of it, family by family. */
 export abstract class Registering extends Builders {
@@ -17,7 +18,7 @@ export abstract class Registering extends Builders {
    * @man io_uring_register(2)
    */
   register(opcode: number, argument: Memory, count: number): number {
-    const result = this.tryRegister(opcode, addressOf(argument), count);
+    const result = this.tryRegister(opcode, transientAddress(argument), count);
     if (result < 0) throw new UringError(result, `io_uring_register, opcode ${opcode}`);
     return result;
   }

@@ -26,12 +26,12 @@ import {
   IO_URING_RSRC_UPDATE_WORD_OFFSET,
 } from "../../abi/layout.gen.ts";
 import { rangeError, stateError, UringError } from "../../errors.ts";
-import { addressOf } from "../../memory.ts";
 import { checkCount, checkFd } from "../prep/check.ts";
 import type { UserData } from "../prep/slot.ts";
 import { setU64 } from "../structs.ts";
 import { BufferRegistrations } from "./buffers.ts";
 import { checkPlaces, checkTable, checkUpdate, tagsOf } from "./tables.ts";
+import { transientAddress } from "../transient.ts";
 
 /** The kernel's table has no more places. */
 const MAX_FILES = 2 ** 20;
@@ -53,7 +53,7 @@ export abstract class FileRegistrations extends BufferRegistrations {
     this.#refuseSecondTable();
     checkTable("files", fds, MAX_FILES);
     const table = descriptorsOf(fds);
-    const result = this.tryRegister(IORING_REGISTER_FILES, addressOf(table), table.length);
+    const result = this.tryRegister(IORING_REGISTER_FILES, transientAddress(table), table.length);
     checkFiles(result, "IORING_REGISTER_FILES", table.length);
     this.#files = table.length;
   }
@@ -74,9 +74,9 @@ export abstract class FileRegistrations extends BufferRegistrations {
     const tagWords = tagsOf(tags, table.length);
     const words = new Int32Array(IO_URING_RSRC_REGISTER_SIZE / 4);
     words[IO_URING_RSRC_REGISTER_WORD_NR] = table.length;
-    setU64(words, IO_URING_RSRC_REGISTER_WORD_DATA, addressOf(table));
-    setU64(words, IO_URING_RSRC_REGISTER_WORD_TAGS, addressOf(tagWords));
-    const result = this.tryRegister(IORING_REGISTER_FILES2, addressOf(words), IO_URING_RSRC_REGISTER_SIZE);
+    setU64(words, IO_URING_RSRC_REGISTER_WORD_DATA, transientAddress(table));
+    setU64(words, IO_URING_RSRC_REGISTER_WORD_TAGS, transientAddress(tagWords));
+    const result = this.tryRegister(IORING_REGISTER_FILES2, transientAddress(words), IO_URING_RSRC_REGISTER_SIZE);
     checkFiles(result, "IORING_REGISTER_FILES2", table.length);
     this.#files = table.length;
   }
@@ -108,8 +108,8 @@ export abstract class FileRegistrations extends BufferRegistrations {
     const table = descriptorsOf(fds);
     const words = new Int32Array(IO_URING_RSRC_UPDATE_SIZE / 4);
     words[IO_URING_RSRC_UPDATE_WORD_OFFSET] = offset;
-    setU64(words, IO_URING_RSRC_UPDATE_WORD_DATA, addressOf(table));
-    const result = this.tryRegister(IORING_REGISTER_FILES_UPDATE, addressOf(words), table.length);
+    setU64(words, IO_URING_RSRC_UPDATE_WORD_DATA, transientAddress(table));
+    const result = this.tryRegister(IORING_REGISTER_FILES_UPDATE, transientAddress(words), table.length);
     return checkFiles(result, "IORING_REGISTER_FILES_UPDATE", table.length);
   }
 
@@ -129,10 +129,10 @@ export abstract class FileRegistrations extends BufferRegistrations {
     const tagWords = tagsOf(tags, table.length);
     const words = new Int32Array(IO_URING_RSRC_UPDATE2_SIZE / 4);
     words[IO_URING_RSRC_UPDATE_WORD_OFFSET] = offset;
-    setU64(words, IO_URING_RSRC_UPDATE2_WORD_DATA, addressOf(table));
-    setU64(words, IO_URING_RSRC_UPDATE2_WORD_TAGS, addressOf(tagWords));
+    setU64(words, IO_URING_RSRC_UPDATE2_WORD_DATA, transientAddress(table));
+    setU64(words, IO_URING_RSRC_UPDATE2_WORD_TAGS, transientAddress(tagWords));
     words[IO_URING_RSRC_UPDATE2_WORD_NR] = table.length;
-    const result = this.tryRegister(IORING_REGISTER_FILES_UPDATE2, addressOf(words), IO_URING_RSRC_UPDATE2_SIZE);
+    const result = this.tryRegister(IORING_REGISTER_FILES_UPDATE2, transientAddress(words), IO_URING_RSRC_UPDATE2_SIZE);
     return checkFiles(result, "IORING_REGISTER_FILES_UPDATE2", table.length);
   }
 
@@ -159,7 +159,7 @@ export abstract class FileRegistrations extends BufferRegistrations {
     const words = new Int32Array(IO_URING_FILE_INDEX_RANGE_SIZE / 4);
     words[IO_URING_FILE_INDEX_RANGE_WORD_OFF] = offset;
     words[IO_URING_FILE_INDEX_RANGE_WORD_LEN] = length;
-    this.call("IORING_REGISTER_FILE_ALLOC_RANGE", IORING_REGISTER_FILE_ALLOC_RANGE, addressOf(words), 0);
+    this.call("IORING_REGISTER_FILE_ALLOC_RANGE", IORING_REGISTER_FILE_ALLOC_RANGE, transientAddress(words), 0);
   }
 
   /**

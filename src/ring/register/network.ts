@@ -32,10 +32,10 @@ import {
   ZCRX_CTRL_WORD_ZCRX_ID,
 } from "../../abi/layout.gen.ts";
 import { describe, rangeError, stateError } from "../../errors.ts";
-import { addressOf } from "../../memory.ts";
 import { checkCount, checkFd, checkLength32 } from "../prep/check.ts";
 import { type ZcrxOptions, ZcrxQueue } from "../zcrx.ts";
 import { PolicyRegistrations } from "./policy.ts";
+import { transientAddress } from "../transient.ts";
 
 /** How a ring learns which device queues to poll. */
 export type NapiTracking = "dynamic" | "static" | "inactive";
@@ -82,7 +82,7 @@ export abstract class NetworkRegistrations extends PolicyRegistrations {
     bytes[IO_URING_NAPI_OFF_PREFER_BUSY_POLL] = preferBusyPoll ? 1 : 0;
     bytes[IO_URING_NAPI_OFF_OPCODE] = IO_URING_NAPI_REGISTER_OP;
     words[IO_URING_NAPI_WORD_OP_PARAM] = trackings[tracking];
-    this.call("IORING_REGISTER_NAPI", IORING_REGISTER_NAPI, addressOf(words), 1, {
+    this.call("IORING_REGISTER_NAPI", IORING_REGISTER_NAPI, transientAddress(words), 1, {
       [EINVAL]: "the ring polls for completions (iopoll), or this kernel cannot (6.9, static tracking 6.13)",
       [EOPNOTSUPP]: "this kernel is built without CONFIG_NET_RX_BUSY_POLL",
     });
@@ -117,7 +117,7 @@ export abstract class NetworkRegistrations extends PolicyRegistrations {
     const words = new Int32Array(IO_URING_NAPI_SIZE / 4);
     new Uint8Array(words.buffer)[IO_URING_NAPI_OFF_OPCODE] = op;
     words[IO_URING_NAPI_WORD_OP_PARAM] = napiId;
-    this.call("IORING_REGISTER_NAPI", IORING_REGISTER_NAPI, addressOf(words), 1, {
+    this.call("IORING_REGISTER_NAPI", IORING_REGISTER_NAPI, transientAddress(words), 1, {
       [EINVAL]: `${napiId} is no NAPI id, or the ring's tracking is not "static" (6.13)`,
       [EEXIST]: `NAPI id ${napiId} is polled already`,
       [ENOENT]: `NAPI id ${napiId} is not polled`,
@@ -134,7 +134,7 @@ export abstract class NetworkRegistrations extends PolicyRegistrations {
    */
   unregisterNapi(): Omit<NapiSettings, "tracking"> {
     const words = new Int32Array(IO_URING_NAPI_SIZE / 4);
-    this.call("IORING_UNREGISTER_NAPI", IORING_UNREGISTER_NAPI, addressOf(words), 1);
+    this.call("IORING_UNREGISTER_NAPI", IORING_UNREGISTER_NAPI, transientAddress(words), 1);
     const { busyPollUsec, preferBusyPoll } = settingsOf(words, new Uint8Array(words.buffer));
     return { busyPollUsec, preferBusyPoll };
   }
@@ -184,7 +184,7 @@ export abstract class NetworkRegistrations extends PolicyRegistrations {
     const words = new Int32Array(IO_URING_ZCRX_IFQ_REG_SIZE / 4);
     words[IO_URING_ZCRX_IFQ_REG_WORD_FLAGS] = ZCRX_REG_IMPORT;
     words[IO_URING_ZCRX_IFQ_REG_WORD_IF_IDX] = zcrxFd;
-    this.registerIfqAt(addressOf(words));
+    this.registerIfqAt(transientAddress(words));
     return words[IO_URING_ZCRX_IFQ_REG_WORD_ZCRX_ID] as number;
   }
 
@@ -209,7 +209,7 @@ export abstract class NetworkRegistrations extends PolicyRegistrations {
     words[ZCRX_CTRL_WORD_ZCRX_ID] = zcrxId;
     words[ZCRX_CTRL_WORD_OP] = op;
     if (payload !== undefined) words.set(payload, ZCRX_CTRL_WORD_ZC_EXPORT);
-    this.call("IORING_REGISTER_ZCRX_CTRL", IORING_REGISTER_ZCRX_CTRL, addressOf(words), 0, {
+    this.call("IORING_REGISTER_ZCRX_CTRL", IORING_REGISTER_ZCRX_CTRL, transientAddress(words), 0, {
       [ENXIO]: `the ring has no receive queue ${zcrxId}`,
       [EINVAL]: "this kernel cannot (6.19)",
       [EOPNOTSUPP]: "this kernel does not know the operation",

@@ -12,12 +12,12 @@ import {
   IORING_UNREGISTER_PERSONALITY,
 } from "../../abi/constants.gen.ts";
 import { describe, rangeError, stateError, typeError } from "../../errors.ts";
-import { addressOf } from "../../memory.ts";
 import { type BpfFilter, callWithFilter } from "../bpf.ts";
 import { checkCount, checkU16 } from "../prep/check.ts";
 import { getProbe } from "../probe.ts";
 import { type Restrictions, restrictionWords } from "../restrict.ts";
 import { WaitRegistrations } from "./waits.ts";
+import { transientAddress } from "../transient.ts";
 
 /** How many worker threads there may be. */
 export interface WorkerLimits {
@@ -80,7 +80,7 @@ export abstract class PolicyRegistrations extends WaitRegistrations {
     }
     if (this.#restricted) throw stateError("ERR_URING_STATE", "Cannot restrict the ring: it is restricted already");
     const { words, count } = restrictionWords(restrictions, getProbe());
-    this.call("IORING_REGISTER_RESTRICTIONS", IORING_REGISTER_RESTRICTIONS, addressOf(words), count, {
+    this.call("IORING_REGISTER_RESTRICTIONS", IORING_REGISTER_RESTRICTIONS, transientAddress(words), count, {
       [EINVAL]: "an operation or a registration is listed that this kernel does not know",
       [EBADFD]: "the ring is not disabled",
       [EBUSY]: "the ring is restricted already",
@@ -115,7 +115,7 @@ export abstract class PolicyRegistrations extends WaitRegistrations {
    */
   registerIowqAff(cpus: readonly number[]): void {
     const mask = cpuMask(cpus);
-    this.call("IORING_REGISTER_IOWQ_AFF", IORING_REGISTER_IOWQ_AFF, addressOf(mask), mask.byteLength, {
+    this.call("IORING_REGISTER_IOWQ_AFF", IORING_REGISTER_IOWQ_AFF, transientAddress(mask), mask.byteLength, {
       [EINVAL]: "this kernel cannot (5.14), or the process may use none of these processors",
     });
   }
@@ -146,7 +146,7 @@ export abstract class PolicyRegistrations extends WaitRegistrations {
     const words = new Int32Array(2);
     words[IO_WQ_BOUND] = bounded;
     words[IO_WQ_UNBOUND] = unbounded;
-    this.call("IORING_REGISTER_IOWQ_MAX_WORKERS", IORING_REGISTER_IOWQ_MAX_WORKERS, addressOf(words), 2);
+    this.call("IORING_REGISTER_IOWQ_MAX_WORKERS", IORING_REGISTER_IOWQ_MAX_WORKERS, transientAddress(words), 2);
     return { bounded: words[IO_WQ_BOUND] as number, unbounded: words[IO_WQ_UNBOUND] as number };
   }
 }

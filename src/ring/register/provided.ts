@@ -19,10 +19,11 @@ import {
   IO_URING_BUF_STATUS_WORD_HEAD,
 } from "../../abi/layout.gen.ts";
 import { describe, rangeError, stateError } from "../../errors.ts";
-import { addressOf, type Memory } from "../../memory.ts";
+import type { Memory } from "../../memory.ts";
 import { addressOfStruct, checkCount, checkU16 } from "../prep/check.ts";
 import { setU64 } from "../structs.ts";
 import { FileRegistrations } from "./files.ts";
+import { transientAddress } from "../transient.ts";
 
 const MAX_ENTRIES = 32768;
 const PAGE_BYTES = 4096;
@@ -68,7 +69,7 @@ export abstract class ProvidedRegistrations extends FileRegistrations {
     halves[IO_URING_BUF_REG_OFF_BGID / 2] = group;
     halves[IO_URING_BUF_REG_OFF_FLAGS / 2] = flags;
     words[IO_URING_BUF_REG_WORD_MIN_LEFT] = minLeft;
-    this.call("IORING_REGISTER_PBUF_RING", IORING_REGISTER_PBUF_RING, addressOf(words), 1, {
+    this.call("IORING_REGISTER_PBUF_RING", IORING_REGISTER_PBUF_RING, transientAddress(words), 1, {
       [EEXIST]: `buffer group ${group} is registered already`,
       [EINVAL]:
         "this kernel has no buffer rings (5.19), no kernel-mapped ones (6.4), no incremental ones (6.12) or no minLeft " +
@@ -87,7 +88,7 @@ export abstract class ProvidedRegistrations extends FileRegistrations {
     checkU16("buffer group", group);
     const words = new Int32Array(IO_URING_BUF_REG_SIZE / 4);
     new Uint16Array(words.buffer)[IO_URING_BUF_REG_OFF_BGID / 2] = group;
-    this.call("IORING_UNREGISTER_PBUF_RING", IORING_UNREGISTER_PBUF_RING, addressOf(words), 1, {
+    this.call("IORING_UNREGISTER_PBUF_RING", IORING_UNREGISTER_PBUF_RING, transientAddress(words), 1, {
       [ENOENT]: `buffer group ${group} is not registered`,
     });
   }
@@ -103,7 +104,7 @@ export abstract class ProvidedRegistrations extends FileRegistrations {
     checkU16("buffer group", group);
     const words = new Int32Array(IO_URING_BUF_STATUS_SIZE / 4);
     words[IO_URING_BUF_STATUS_WORD_BUF_GROUP] = group;
-    this.call("IORING_REGISTER_PBUF_STATUS", IORING_REGISTER_PBUF_STATUS, addressOf(words), 1, {
+    this.call("IORING_REGISTER_PBUF_STATUS", IORING_REGISTER_PBUF_STATUS, transientAddress(words), 1, {
       [ENOENT]: `buffer group ${group} is not registered`,
       [EINVAL]: `buffer group ${group} is no ring, or this kernel does not tell (6.8)`,
     });

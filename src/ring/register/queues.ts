@@ -30,13 +30,13 @@ import {
   IO_URING_SYNC_CANCEL_REG_WORD_TIMEOUT,
 } from "../../abi/layout.gen.ts";
 import { describe, rangeError, stateError, typeError, UringError } from "../../errors.ts";
-import { addressOf } from "../../memory.ts";
 import { syscalls } from "../../../syscall/shim.ts";
 import { checkFd, checkU64, checkU8 } from "../prep/check.ts";
 import type { UserData } from "../prep/slot.ts";
 import { setU64 } from "../structs.ts";
 import { withDescriptor } from "../trial.ts";
 import { ProvidedRegistrations } from "./provided.ts";
+import { transientAddress } from "../transient.ts";
 
 /** Which requests {@link Ring.registerSyncCancel} cancels: those that match all that is given. */
 export interface CancelMatch {
@@ -111,7 +111,7 @@ export abstract class QueueRegistrations extends ProvidedRegistrations {
     if (this.#eventfd) {
       throw stateError("ERR_URING_STATE", "Cannot register an eventfd: one is registered; unregisterEventfd() first");
     }
-    this.call(name, opcode, addressOf(Int32Array.of(eventfd)), 1);
+    this.call(name, opcode, transientAddress(Int32Array.of(eventfd)), 1);
     this.#eventfd = true;
   }
 
@@ -143,7 +143,7 @@ export abstract class QueueRegistrations extends ProvidedRegistrations {
     const words = new Int32Array(IO_URING_RSRC_UPDATE_SIZE / 4);
     words[IO_URING_RSRC_UPDATE_WORD_OFFSET] = -1;
     setU64(words, IO_URING_RSRC_UPDATE_WORD_DATA, this.fd);
-    this.call("IORING_REGISTER_RING_FDS", IORING_REGISTER_RING_FDS, addressOf(words), 1);
+    this.call("IORING_REGISTER_RING_FDS", IORING_REGISTER_RING_FDS, transientAddress(words), 1);
     this.#ringIndex = words[IO_URING_RSRC_UPDATE_WORD_OFFSET] as number;
     this.useRegisteredIndex(this.#ringIndex);
     return this.#ringIndex;
@@ -170,10 +170,12 @@ export abstract class QueueRegistrations extends ProvidedRegistrations {
   protected giveIndexBack(index: number): void {
     const words = new Int32Array(IO_URING_RSRC_UPDATE_SIZE / 4);
     words[IO_URING_RSRC_UPDATE_WORD_OFFSET] = index;
-    let result = this.tryRegister(IORING_UNREGISTER_RING_FDS, addressOf(words), 1);
+    let result = this.tryRegister(IORING_UNREGISTER_RING_FDS, transientAddress(words), 1);
     // A restricted ring may not, but the index is the thread's: any ring can.
     if (result === -EACCES) {
-      result = withDescriptor(0, (fd) => syscalls().register(fd, IORING_UNREGISTER_RING_FDS, addressOf(words), 1));
+      result = withDescriptor(0, (fd) =>
+        syscalls().register(fd, IORING_UNREGISTER_RING_FDS, transientAddress(words), 1),
+      );
     }
     if (result < 0) throw new UringError(result, "IORING_UNREGISTER_RING_FDS");
   }
@@ -255,7 +257,7 @@ export abstract class QueueRegistrations extends ProvidedRegistrations {
     words[IO_URING_SYNC_CANCEL_REG_WORD_FLAGS] = flags;
     new Uint8Array(words.buffer)[IO_URING_SYNC_CANCEL_REG_OFF_OPCODE] = match.opcode ?? 0;
     setTimeLimit(words, IO_URING_SYNC_CANCEL_REG_WORD_TIMEOUT, timeoutMs);
-    const result = this.tryRegister(IORING_REGISTER_SYNC_CANCEL, addressOf(words), 1);
+    const result = this.tryRegister(IORING_REGISTER_SYNC_CANCEL, transientAddress(words), 1);
     if (result === -ENOENT) return 0;
     if (result === -ETIME) return null;
     if (result < 0) throw new UringError(result, "IORING_REGISTER_SYNC_CANCEL");

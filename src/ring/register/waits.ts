@@ -21,12 +21,13 @@ import {
 } from "../../abi/layout.gen.ts";
 import { CLOCK_BOOTTIME, CLOCK_MONOTONIC } from "../../abi/linux.ts";
 import { describe, rangeError, stateError } from "../../errors.ts";
-import { addressOf, Mapping } from "../../memory.ts";
+import { Mapping } from "../../memory.ts";
 import type { Cqe } from "../cqe.ts";
 import { checkCount } from "../prep/check.ts";
 import { RegisteredWaits } from "../regwait.ts";
 import { setU64, u64At } from "../structs.ts";
 import { QueueRegistrations } from "./queues.ts";
+import { transientAddress } from "../transient.ts";
 
 const PAGE_BYTES = 4096;
 const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
@@ -68,7 +69,7 @@ export abstract class WaitRegistrations extends QueueRegistrations {
     }
     const words = new Int32Array(IO_URING_CLOCK_REGISTER_SIZE / 4);
     words[IO_URING_CLOCK_REGISTER_WORD_CLOCKID] = clockId;
-    this.call("IORING_REGISTER_CLOCK", IORING_REGISTER_CLOCK, addressOf(words), 0, {
+    this.call("IORING_REGISTER_CLOCK", IORING_REGISTER_CLOCK, transientAddress(words), 0, {
       [EINVAL]: "this kernel does not let a ring choose its clock (6.12)",
     });
   }
@@ -119,10 +120,10 @@ export abstract class WaitRegistrations extends QueueRegistrations {
       region[IO_URING_REGION_DESC_WORD_FLAGS] = IORING_MEM_REGION_TYPE_USER;
     }
     const words = new Int32Array(IO_URING_MEM_REGION_REG_SIZE / 4);
-    setU64(words, IO_URING_MEM_REGION_REG_WORD_REGION_UPTR, addressOf(region));
+    setU64(words, IO_URING_MEM_REGION_REG_WORD_REGION_UPTR, transientAddress(region));
     words[IO_URING_MEM_REGION_REG_WORD_FLAGS] = flags;
     try {
-      this.call("IORING_REGISTER_MEM_REGION", IORING_REGISTER_MEM_REGION, addressOf(words), 1, {
+      this.call("IORING_REGISTER_MEM_REGION", IORING_REGISTER_MEM_REGION, transientAddress(words), 1, {
         [EINVAL]: "this kernel has no regions (6.13)",
         [EBUSY]: "the ring has a region already",
       });
