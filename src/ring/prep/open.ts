@@ -18,6 +18,9 @@ import { type Slot, SQE_FILE_INDEX, SQE_FLAGS_SHIFT } from "./slot.ts";
  * `mode`. Bytes given as the path must live until the entry is submitted. `res` is the new descriptor: a request that
  * is canceled may still yield one, which is then yours to close.
  *
+ * Kernel: a FIFO is opened without waiting for its other end, because the first attempt does not block; with `async()`
+ * it waits as openat(2) does.
+ *
  * @kernel 5.6
  * @man io_uring_prep_openat(3)
  */
