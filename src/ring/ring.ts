@@ -347,6 +347,9 @@ export class Ring extends NetworkRegistrations {
    * Calls `callback` with every completion that is there, marking each as seen. Those that arrive meanwhile wait for
    * the next time. If the callback throws, the one it was given counts as seen and the rest stays.
    *
+   * The view shows its completion until the callback submits or looks at completions itself: by then its place may be
+   * another's. Copy what is needed later.
+   *
    * @returns how many there were.
    * @throws Error `ERR_URING_CLOSED`, `ERR_URING_FORKED`, and what the callback throws.
    */
