@@ -16,6 +16,12 @@ export interface CqLayout {
 export type CqeSizes = "16" | "32" | "mixed";
 
 /**
+ * Both words of the user data of a filler in the submission queue (IORING_SETUP_SQE_MIXED). Kernel: such a NOP succeeds
+ * in silence, but where the chain that it stands in breaks, the kernel (7.3) posts its cancellation all the same.
+ */
+export const FILLER_WORD = -1;
+
+/**
  * x86 keeps stores in order after earlier loads, so a plain store is a release there. arm64 does not promise it.
  */
 const storesAreReleases = process.arch === "x64";
@@ -37,16 +43,24 @@ export class CompletionQueue {
   readonly #shift: number;
   #first: number;
   readonly #mixed: boolean;
+  /** Whether there can be entries that carry nothing. */
+  readonly #gaps: boolean;
+  readonly #fillers: boolean;
   #ring: Int32Array;
   #layout: CqLayout;
 
-  /** @param entries how many slots. @param sizes what they hold. @param ring the queues' memory. @param layout where. */
-  constructor(entries: number, sizes: CqeSizes, ring: Int32Array, layout: CqLayout) {
+  /**
+   * @param entries how many slots. @param sizes what they hold. @param ring the queues' memory. @param layout where.
+   * @param fillers whether the submission queue has fillers.
+   */
+  constructor(entries: number, sizes: CqeSizes, ring: Int32Array, layout: CqLayout, fillers: boolean = false) {
     this.entries = entries;
     this.#mask = entries - 1;
     this.#shift = sizes === "32" ? 3 : 2;
     this.#first = layout.cqes;
     this.#mixed = sizes === "mixed";
+    this.#fillers = fillers;
+    this.#gaps = this.#mixed || fillers;
     this.#ring = ring;
     this.#layout = layout;
     this.cqe = new Cqe(ring);
@@ -67,7 +81,7 @@ export class CompletionQueue {
   /** The first unseen entry among those loaded, under the view; null when there is none. */
   peek(): Cqe | null {
     if (this.head === this.tail) return null;
-    if (this.#mixed) return this.#peekMixed();
+    if (this.#gaps) return this.#peekPastGaps();
     this.#held = 1;
     this.cqe.at = this.#first + ((this.head & this.#mask) << this.#shift);
     return this.cqe;
@@ -81,12 +95,14 @@ export class CompletionQueue {
     return cqe;
   }
 
-  /** Steps over gap fillers, which carry nothing, and measures the entry: 32 bytes take two slots. */
-  #peekMixed(): Cqe | null {
+  /** Steps over what carries nothing, and measures the entry: on a ring of mixed sizes 32 bytes take two slots. */
+  #peekPastGaps(): Cqe | null {
+    const ring = this.#ring;
     while (this.head !== this.tail) {
-      const at = this.#first + ((this.head & this.#mask) << 2);
-      const flags = this.#ring[at + 3] as number;
-      if ((flags & IORING_CQE_F_SKIP) === 0) {
+      const at = this.#first + ((this.head & this.#mask) << this.#shift);
+      const flags = this.#mixed ? (ring[at + 3] as number) : 0;
+      const filler = this.#fillers && ring[at] === FILLER_WORD && ring[at + 1] === FILLER_WORD;
+      if (!filler && (flags & IORING_CQE_F_SKIP) === 0) {
         this.cqe.at = at;
         this.#held = (flags & IORING_CQE_F_32) === 0 ? 1 : 2;
         return this.cqe;
@@ -121,7 +137,7 @@ export class CompletionQueue {
     else Atomics.store(this.#ring, this.#layout.head, this.head);
   }
 
-  /** Completions loaded and not seen, in slots: on a ring of mixed sizes an upper bound of their number. */
+  /** Completions loaded and not seen, in slots: on a ring of mixed sizes of either queue an upper bound of their number. */
   get ready(): number {
     return (this.tail - this.head) | 0;
   }

@@ -89,7 +89,7 @@ export interface RingOptions {
   noSqarray?: boolean;
   /** Completions of 16 and of 32 bytes side by side. @kernel 6.18 */
   cqeMixed?: boolean;
-  /** Entries of 64 and of 128 bytes side by side; at least 4 entries. @kernel 6.19 */
+  /** Entries of 64 and of 128 bytes side by side; at least 4 entries. User data 2^64 - 1 is the ring's own. @kernel 6.19 */
   sqeMixed?: boolean;
   /** Each submission starts at the queue's first entry, so that the same memory stays in the caches. @kernel 7.0 */
   sqRewind?: boolean;

@@ -251,7 +251,7 @@ function assemble(
       rewind: (flags & IORING_SETUP_SQ_REWIND) !== 0,
     };
     const sq = new SubmissionQueue(sqEntries, sqeBytesOf(flags), map.sqWords, map.ring, map.sqLayout, kind);
-    const cq = new CompletionQueue(cqEntries, cqeSizesOf(flags), map.ring, map.cqLayout);
+    const cq = new CompletionQueue(cqEntries, cqeSizesOf(flags), map.ring, map.cqLayout, kind.mixed);
     const modern = options.modern === true ? modernFlags(flags) : 0;
     const setup = {
       flags,

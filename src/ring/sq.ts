@@ -1,5 +1,7 @@
 /** The submission queue: entries that we fill, a tail that we move, a head that the kernel moves. */
 import { IORING_OP_NOP, IOSQE_CQE_SKIP_SUCCESS, IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from "../abi/constants.gen.ts";
+import { FILLER_WORD } from "./cq.ts";
+import { SQE_USER_DATA } from "./prep/slot.ts";
 import { Sqe } from "./sqe.ts";
 
 /** @internal Where the kernel keeps the queue's words, as indices into the ring's mapping. */
@@ -105,13 +107,14 @@ export class SubmissionQueue {
     return this.sqe;
   }
 
-  /** A NOP that nobody hears of takes the last slot. Within a chain it is a link like any other. */
+  /** A NOP that nobody hears of takes the last slot: in silence, or told by its user data. Within a chain it is a link like any other. */
   #fill(): void {
     const { words } = this.sqe;
     const links = this.chained ? (words[this.#last()] as number) & LINKS : 0;
     const at = this.#mask << this.#shift;
     words.fill(0, at, at + this.sqe.stride);
     words[at] = IORING_OP_NOP | (IOSQE_CQE_SKIP_SUCCESS << 8) | links;
+    words[at + SQE_USER_DATA] = words[at + SQE_USER_DATA + 1] = FILLER_WORD;
     this.tail = (this.tail + 1) | 0;
   }
 
