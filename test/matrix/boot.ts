@@ -45,6 +45,7 @@ const appended = [
   "mitigations=off",
   "random.trust_cpu=on",
   "nvme.poll_queues=1",
+  "hugepages=8",
   "rdinit=/init",
 ];
 
