@@ -1,5 +1,5 @@
 /** What no ring can be asked: after it was closed, by a forked child, by an opcode that is not there; and that it survives being asked. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, readdirSync, writeSync } from "node:fs";
 import { BufferPool, BufferRing, type Cqe, EINVAL, IORING_OP_LAST, Ring, type Sqe } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
@@ -9,6 +9,9 @@ import { needs } from "../support/kernel.ts";
 import type { Forked } from "../support/fork.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 import { outcomesOf, publicMembers } from "../support/members.ts";
+
+// Programs are started, which takes its time on a busy machine.
+setDefaultTimeout(30_000);
 
 const scratch = scratchDirectory();
 const content = pattern(8192);

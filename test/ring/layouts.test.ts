@@ -180,8 +180,8 @@ describe("attachWq", () => {
       for (let attempt = 0; attempt < 1000; attempt++) {
         const info = readFileSync(`/proc/self/fdinfo/${ring.fd}`, "utf8");
         const id = Number(/^SqThread:\s+(\d+)$/m.exec(info)?.[1]);
-        // Kernel: it says -1 while the thread is being started or is at work.
-        if (id > 0) return id;
+        // Kernel: it says -1 while the thread is at work, and our own number until it has started.
+        if (id > 0 && id !== process.pid) return id;
         await Bun.sleep(1);
       }
       return 0;

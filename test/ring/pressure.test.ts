@@ -1,5 +1,5 @@
 /** A kernel that takes nothing for the moment: EBUSY and EAGAIN, answered by a filter because no machine is so poor. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { EAGAIN, EBUSY } from "../../src/abi/errno.gen.ts";
 import { closeSync } from "node:fs";
 import { Ring } from "../../src/index.ts";
@@ -8,6 +8,9 @@ import { scratchDirectory } from "../support/files.ts";
 import { needsThat } from "../support/kernel.ts";
 import { filterLauncher, noFilter } from "../support/launch.ts";
 import type { Pressed } from "../support/pressure.ts";
+
+// Programs are started, which takes its time on a busy machine.
+setDefaultTimeout(30_000);
 
 const filtered = needsThat(noFilter === undefined, noFilter ?? "");
 const launch = noFilter === undefined ? filterLauncher(scratchDirectory()) : () => [];

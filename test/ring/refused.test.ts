@@ -1,5 +1,5 @@
 /** What a ring says where the machine refuses it: the likely cause and what cures it. Each case is a process of its own. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Ring } from "../../src/index.ts";
 import { adviceOnEnter, adviceOnLockedMemory, adviceOnSetup } from "../../src/ring/advice.ts";
 import * as errno from "../../src/abi/errno.gen.ts";
@@ -9,6 +9,9 @@ import { report } from "../support/child.ts";
 import { scratchDirectory } from "../support/files.ts";
 import { needs, needsThat } from "../support/kernel.ts";
 import { asNobody, filterLauncher, mountNamespace, noFilter, noOtherUser, withSysctl } from "../support/launch.ts";
+
+// Programs are started, which takes its time on a busy machine.
+setDefaultTimeout(30_000);
 
 const scratch = scratchDirectory();
 const filtered = needsThat(noFilter === undefined, noFilter ?? "");

@@ -1,5 +1,5 @@
 /** Waiting: how long, for how many, and what ends it early. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, readFileSync } from "node:fs";
 import { IORING_ENTER_GETEVENTS, IORING_ENTER_NO_IOWAIT } from "../../src/abi/constants.gen.ts";
 import { EINTR, ETIME } from "../../src/abi/errno.gen.ts";
@@ -14,6 +14,9 @@ import { pipe, scratchDirectory } from "../support/files.ts";
 import { has, needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 import { signalled, type Waited } from "../support/signals.ts";
+
+// Programs are started, which takes its time on a busy machine.
+setDefaultTimeout(30_000);
 
 const scratch = scratchDirectory();
 const idle = pipe(scratch);
