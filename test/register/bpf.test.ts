@@ -16,6 +16,7 @@ import {
 } from "../../src/index.ts";
 import { bpfArgument, callWithFilter } from "../../src/ring/bpf.ts";
 import { report } from "../support/child.ts";
+import { needsThat } from "../support/kernel.ts";
 import { hasRegistration, needsRegister } from "./support.ts";
 import { simulate } from "./simulator.ts";
 
@@ -313,8 +314,10 @@ describe("registerBpfFilter()", () => {
     expect(report<unknown>("../register/apart.ts", ["task filter"])).toEqual([0, -EACCES]);
   });
 
-  test("says that a kernel before 7.0 has no filters", () => {
-    if (hasRegistration("IORING_REGISTER_BPF_FILTER")) return;
+  needsThat(
+    !hasRegistration("IORING_REGISTER_BPF_FILTER"),
+    "a kernel without IORING_REGISTER_BPF_FILTER, before Linux 7.0",
+  )("says that the kernel has no filters", () => {
     using ring = new Ring(4);
     expect(() => ring.registerBpfFilter({ opcode: IORING_OP_NOP, program })).toThrow(
       expect.objectContaining({ errno: -EINVAL, message: expect.stringContaining("7.0") }),
