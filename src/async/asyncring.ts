@@ -2,7 +2,7 @@
 import { prepClose } from "../ring/prep/open.ts";
 import type { Ring } from "../ring/ring.ts";
 import { Chain, ChainBuilder, type ChainOptions } from "./chain.ts";
-import { Operations } from "./operations.gen.ts";
+import { Multishots } from "./multishots.ts";
 import {
   type AsyncRingOptions,
   checkRequestOptions,
@@ -57,7 +57,7 @@ export interface AsyncRingStats {
  * arguments cannot be, with the signal's reason where it was aborted. Bare addresses are the one thing that is not kept
  * alive; and a buffer must not be transferred while a request uses it.
  */
-export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>> {
+export class AsyncRing extends Multishots {
   readonly #settings: Settings;
   readonly #reopens: boolean;
   #reactor: Reactor | undefined;
@@ -81,7 +81,7 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
     return new AsyncRing({ ...options, [LAZY]: true } as AsyncRingOptions);
   }
 
-  #open(): Reactor {
+  protected override reactor(): Reactor {
     return (this.#reactor ??= new Reactor(this.#settings));
   }
 
@@ -96,7 +96,7 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
     f?: unknown,
   ): Promise<number> {
     try {
-      const reactor = this.#reactor ?? this.#open();
+      const reactor = this.#reactor ?? this.reactor();
       if (options !== undefined || operation.yields !== "count") {
         return this.#careful<number>(reactor, operation, options, a, b, c, d, e, f);
       }
@@ -119,7 +119,7 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
     f?: unknown,
   ): Promise<ZeroCopySent> {
     try {
-      return this.#careful<ZeroCopySent>(this.#reactor ?? this.#open(), operation, options, a, b, c, d, e, f);
+      return this.#careful<ZeroCopySent>(this.#reactor ?? this.reactor(), operation, options, a, b, c, d, e, f);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -195,7 +195,7 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
       build(builder);
       builder.sealed = true;
       if (options.signal?.aborted === true) return Promise.reject(options.signal.reason);
-      const reactor = this.#open();
+      const reactor = this.reactor();
       const chain = new Chain(reactor, builder.links, options);
       reactor.enqueue(chain);
       return chain.promise;
@@ -210,7 +210,7 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
    * @throws TypeError `ERR_URING_ARG_TYPE` for what is no function; as the constructor, where the ring is made now.
    */
   ticket(handler: TicketHandler): Ticket {
-    return new Ticket(this.#open(), handler);
+    return new Ticket(this.reactor(), handler);
   }
 
   /**
@@ -225,7 +225,7 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
 
   /** Has requests in flight keep the process alive, as they do unless {@link unref} was called. */
   ref(): this {
-    this.#open().setRef(true);
+    this.reactor().setRef(true);
     return this;
   }
 
@@ -234,7 +234,7 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
    * the process has other things to do, because Bun's watcher of an eventfd cannot do without keeping it alive.
    */
   unref(): this {
-    this.#open().setRef(false);
+    this.reactor().setRef(false);
     return this;
   }
 
@@ -258,6 +258,6 @@ export class AsyncRing extends Operations<Promise<number>, Promise<ZeroCopySent>
    * its eventfd alone.
    */
   get ring(): Ring {
-    return this.#open().engine;
+    return this.reactor().engine;
   }
 }

@@ -941,6 +941,9 @@ export abstract class Operations<Result, Sent> {
    * `mode`. Bytes given as the path must live until the entry is submitted. `res` is the new descriptor: a request that
    * is canceled may still yield one, which is then yours to close.
    *
+   * Kernel: a FIFO is opened without waiting for its other end, because the first attempt does not block; with `async()`
+   * it waits as openat(2) does.
+   *
    * @kernel 5.6
    * @man io_uring_prep_openat(3)
    */
@@ -1127,6 +1130,9 @@ export abstract class Operations<Result, Sent> {
    * until the completion. With `bufferSelect` pass 0 for `buf`, and in `nbytes` the most to read or 0 for what the
    * chosen buffer holds. `res` is the number of bytes read, 0 at the end of the file; fewer than asked is no error.
    *
+   * Kernel: give regular files an offset. With -1 a read or write that comes to a part and then fails tells the part in
+   * `res` but may leave the file's position where it was (seen on 6.18), and what follows goes to the wrong place.
+   *
    * @kernel 5.6
    * @man io_uring_prep_read(3)
    */
@@ -1144,6 +1150,9 @@ export abstract class Operations<Result, Sent> {
   /**
    * Writes `buf`, which must live and stay unchanged until the completion, to a file at `offset`, -1 for its own
    * position. `res` is the number of bytes written, which can be fewer than asked.
+   *
+   * Kernel: give regular files an offset: with -1, a write that ends short at a full disk or a size limit may leave the
+   * file's position where it was (seen on 6.18), and the rest would overwrite what was written.
    *
    * @kernel 5.6
    * @man io_uring_prep_write(3)

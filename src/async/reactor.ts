@@ -2,7 +2,7 @@
  * The ring within Bun's event loop. Requests of one tick leave in one io_uring_enter; what has completed when it returns
  * is settled at once; the rest rings the {@link bell}. Work per turn is bounded, so that timers and other I/O get theirs.
  */
-import { EAGAIN, EBUSY, ECANCELED } from "../abi/errno.gen.ts";
+import { EAGAIN, EALREADY, EBUSY, ECANCELED, ENOENT } from "../abi/errno.gen.ts";
 import { stateError, UringError } from "../errors.ts";
 import type { Cqe } from "../ring/cqe.ts";
 import { SQE_ADDR } from "../ring/prep/slot.ts";
@@ -12,12 +12,13 @@ import { Engine } from "./engine.ts";
 import { Fifo } from "./fifo.ts";
 import type { RequestOptions, Settings } from "./options.ts";
 import type { Request, Unit } from "./request.ts";
-import { Table, TIMEOUT_BIT } from "./table.ts";
+import { CANCEL_BIT, Table, TIMEOUT_BIT } from "./table.ts";
 import { Timespecs } from "./timespecs.ts";
 
-/** How long to wait before the kernel is asked again that was short of memory, or whose cancelling came too early. */
+/** How long to wait before the kernel is asked again that was short of memory. */
 const RETRY_MS = 1;
-const CANCEL_AGAIN_MS = 20;
+/** And before it is asked to cancel again what it could not get hold of. */
+const CANCEL_AGAIN_MS = 4;
 
 /** What may end with the reactor. */
 export interface Ending {
@@ -310,6 +311,7 @@ export class Reactor implements Sleeper {
       if (request.slot < 0 || request.generation !== generation) continue;
       const sqe = this.engine.prepCancel64(0);
       sqe.word(SQE_ADDR, request.slot).word(SQE_ADDR + 1, generation);
+      sqe.userDataHalves(request.slot | CANCEL_BIT, generation);
       this.#room--;
     }
     for (let unit = this.#waiting.peek(); unit !== undefined; unit = this.#waiting.peek()) {
@@ -339,10 +341,21 @@ export class Reactor implements Sleeper {
     if (high > 0) {
       const request = this.#table.find(low, high);
       if (request === undefined) return;
+      if ((low & CANCEL_BIT) !== 0) return this.#canceled(request, cqe.res);
       this.completed++;
       if ((low & TIMEOUT_BIT) === 0) request.complete(this, cqe);
       else request.timedOut(this, cqe.res);
     } else if (high < 0) this.mailbox?.(low, high, cqe.res);
+  }
+
+  /** The kernel has answered to a cancelling while the request is still there. */
+  #canceled(request: Request, res: number): void {
+    // Kernel: what is just firing, or between two of its waits, is not found or cannot be stopped; a shot would go on.
+    if (res !== -ENOENT && res !== -EALREADY) return;
+    const { generation } = request;
+    setTimeout(() => {
+      if (request.slot >= 0 && request.generation === generation) this.cancel(request);
+    }, CANCEL_AGAIN_MS);
   }
 
   /** Completions that come while nobody sleeps need not ring. */
@@ -396,17 +409,7 @@ export class Reactor implements Sleeper {
     this.closing = true;
     for (const ending of [...this.endings]) ending.end(new UringError(ECANCELED, "close"));
     this.cancelAll();
-    while (this.#table.size > 0) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#drained = resolve;
-      // What a worker thread was about to begin may not have been there to be canceled: ask again.
-      const again = setTimeout(() => {
-        this.cancelAll();
-        resolve();
-      }, CANCEL_AGAIN_MS);
-      await promise;
-      clearTimeout(again);
-    }
+    if (this.#table.size > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
     // Descriptors that were discarded are closed by the kernel, which this waits for.
     this.engine.close();
     this.armed = false;

@@ -7,6 +7,9 @@ export const SLOT_MASK: number = 2 ** 22 - 1;
 /** In the low half of the user data: the completion is that of the request's link timeout. */
 export const TIMEOUT_BIT: number = 2 ** 30;
 
+/** The same: the completion is that of the request's cancelling. */
+export const CANCEL_BIT: number = 2 ** 29;
+
 const MAX_SLOTS = SLOT_MASK + 1;
 const NONE = -1;
 const MAX_GENERATION = 2 ** 31 - 1;
