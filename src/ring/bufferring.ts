@@ -283,14 +283,14 @@ export class BufferRing {
   /**
    * Unregisters the ring and gives the memory back; every view of it is empty afterwards. Multishot requests on the
    * group should have ended: those that have not end with -ENOBUFS.
+   *
+   * @throws UringError EACCES on a ring that is restricted from it: it stays open then, until its ring is closed.
    */
   close(): void {
     if (this.#closed) return;
+    if (!this.#ring.closed) this.#ring.unregisterBufRing(this.group);
     this.#closed = true;
     this.#ring.disown(this);
-    if (!this.#ring.closed) {
-      this.#ring.unregisterBufRing(this.group);
-    }
     this.#queue.close();
     this.#storage.close();
   }

@@ -169,15 +169,19 @@ export class BufferPool {
     return buffer;
   }
 
-  /** Unregisters the memory, empties every view of it and gives it back. No request may be using it any more. */
+  /**
+   * Unregisters the memory, empties every view of it and gives it back. No request may be using it any more.
+   *
+   * @throws UringError EACCES on a ring that is restricted from it: it stays open then, until its ring is closed.
+   */
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
-    this.#ring.disown(this);
     if (!this.#ring.closed && this.#ring.registeredBuffers > 0) {
       if (this.#ownsTable) this.#ring.unregisterBuffers();
       else this.#ring.registerBuffersUpdate(this.bufIndex, [null]);
     }
+    this.#closed = true;
+    this.#ring.disown(this);
     this.#free.length = 0;
     for (const buffer of this.#buffers) buffer.address = buffer.byteLength = 0;
     this.#memory.close();

@@ -8,7 +8,7 @@ import {
   IO_URING_REG_WAIT_WORD_SIGMASK_SZ,
   IO_URING_REG_WAIT_WORD_TS,
 } from "../abi/layout.gen.ts";
-import { describe, rangeError } from "../errors.ts";
+import { describe, rangeError, stateError } from "../errors.ts";
 import type { Mapping } from "../memory.ts";
 import { checkCount, checkU64 } from "./prep/check.ts";
 import { setU64 } from "./structs.ts";
@@ -58,13 +58,14 @@ export class RegisteredWaits {
    * Sets a wait; it lasts until it is set again. Not while the wait is under way.
    *
    * @param timeoutMs the longest it lasts, in milliseconds, fractions allowed; Infinity for as long as it takes.
-   * @throws RangeError or TypeError for what cannot be.
+   * @throws RangeError or TypeError for what cannot be; Error `ERR_URING_CLOSED` once the ring is closed.
    */
   set(index: number, timeoutMs: number, options: RegisteredWaitOptions = {}): this {
     this.#check(index);
     if (typeof timeoutMs !== "number" || !(timeoutMs >= 0)) {
       throw rangeError("ERR_URING_ARG_VALUE", `Cannot wait for ${describe(timeoutMs)} ms: it must be 0 to Infinity`);
     }
+    if (this.#memory.bytes.length === 0) throw stateError("ERR_URING_CLOSED", "Cannot set a wait: the ring is closed");
     const { minWaitUsec = 0, sigmask } = options;
     checkCount("minWaitUsec", minWaitUsec);
     if (sigmask !== undefined) checkU64("sigmask", sigmask);

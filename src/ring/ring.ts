@@ -99,7 +99,10 @@ export class Ring extends NetworkRegistrations {
     return this.#indexOnly;
   }
 
-  /** The ring's descriptor, or its registered index on a ring made with `registeredFdOnly`; -1 once closed. */
+  /**
+   * The ring's descriptor, or its registered index on a ring that has none (made with `registeredFdOnly`, or after
+   * {@link closeRingFd}); -1 once closed.
+   */
   get fd(): number {
     return this.#gate.fd;
   }

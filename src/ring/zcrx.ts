@@ -139,8 +139,9 @@ export class ZcrxQueue {
     const plan = planOf(options);
     const area = options.dmabufFd === undefined ? mapArea(options.areaBytes, options.hugePages === true) : undefined;
     this.#areas = [area];
-    this.#region = Mapping.anonymous(plan.bytes, { populate: true });
+    let region: Mapping | undefined;
     try {
+      this.#region = region = Mapping.anonymous(plan.bytes, { populate: true });
       const { words } = register(ring, options, plan, this.#region, area);
       const offsets = IO_URING_ZCRX_IFQ_REG_WORD_OFFSETS;
       this.id = words[IO_URING_ZCRX_IFQ_REG_WORD_ZCRX_ID] as number;
@@ -151,7 +152,7 @@ export class ZcrxQueue {
       this.#entries = (words[offsets + IO_URING_ZCRX_OFFSETS_WORD_RQES] as number) / 4;
       this.#stats = options.events?.stats === true ? plan.stats / 4 : -1;
     } catch (error) {
-      this.#region.close();
+      region?.close();
       area?.close();
       throw error;
     }

@@ -190,8 +190,11 @@ const without = needsThat(
   "ZCRX_REG_NODEV, Linux 7.1, and CAP_NET_ADMIN",
 );
 
-/** Receives `bytes` that a connection's other end sends, piece by piece, giving each piece back. */
-function transfer(ring: Ring, queue: ZcrxQueue, bytes: Buffer): Buffer {
+/**
+ * Receives `bytes` that a connection's other end sends, piece by piece, giving each piece back. Completions of neither
+ * are `others`.
+ */
+function transfer(ring: Ring, queue: ZcrxQueue, bytes: Buffer, others: number[][] = []): Buffer {
   const { client, server } = connection(ring);
   const got: Buffer[] = [];
   let received = 0;
@@ -204,6 +207,7 @@ function transfer(ring: Ring, queue: ZcrxQueue, bytes: Buffer): Buffer {
     }
     if (ring.submitAndWaitTimeout(1, 2000) === null) throw new Error("nothing came");
     ring.forEachCqe((cqe) => {
+      if (cqe.userData > 2) others.push([cqe.userData, cqe.res]);
       if (cqe.userData !== 1) return;
       if (cqe.res < 0) throw cqe.error("IORING_OP_RECV_ZC");
       const start = queue.offset(cqe);
@@ -290,19 +294,20 @@ describe("ZcrxQueue", () => {
     });
     expect(queue.stats()).toEqual({ copyCount: 0, copyBytes: 0 });
     expect(() => queue.armEvent(ZCRX_EVENT_COPY)).toThrow(expect.objectContaining({ errno: -EINVAL }));
-    const told = (): number[][] => {
-      const seen: number[][] = [];
-      ring.getEvents();
-      ring.forEachCqe((cqe) => seen.push([cqe.userData, cqe.res]));
-      return seen.filter(([userData]) => userData === 77);
-    };
-    transfer(ring, queue, data.subarray(0, 40_000));
+    const events: number[][] = [];
+    transfer(ring, queue, data.subarray(0, 40_000), events);
     const { copyCount, copyBytes } = queue.stats();
     expect(copyCount).toBeGreaterThan(0);
     expect(copyBytes).toBeGreaterThan(0);
-    expect(told().length).toBeLessThanOrEqual(1);
+    // Told once, however often it happened.
+    expect(events).toEqual([[77, ZCRX_EVENT_COPY]]);
     queue.armEvent(ZCRX_EVENT_COPY);
     expect(() => queue.armEvent(ZCRX_EVENT_COPY)).toThrow(expect.objectContaining({ errno: -EINVAL }));
+    transfer(ring, queue, data.subarray(0, 40_000), events);
+    expect(events).toEqual([
+      [77, ZCRX_EVENT_COPY],
+      [77, ZCRX_EVENT_COPY],
+    ]);
   });
 
   const adding = needsThat(

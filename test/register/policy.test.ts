@@ -135,6 +135,9 @@ describe("registerRestrictions()", () => {
     if (buffer === null) throw new Error("the pool gave nothing");
     ring.prepReadFixed(own.read, buffer, 0, 0);
     ring.submit();
+    expect(() => pool.close()).toThrow(denied);
+    if (provided !== undefined) expect(() => provided.close()).toThrow(denied);
+    expect(buffer.bytes.length).toBe(4096);
     const started = performance.now();
     ring.close();
     expect(performance.now() - started).toBeLessThan(5000);

@@ -198,6 +198,13 @@ describe("submitAndWaitReg()", () => {
     });
   }
 
+  regions("knows that its waits are gone with the ring", () => {
+    const { ring, waits } = waiting(2);
+    ring.close();
+    expect(() => waits.set(0, 1)).toThrow(expect.objectContaining({ code: "ERR_URING_CLOSED" }));
+    expect(() => ring.submitAndWaitReg(1, 0)).toThrow(expect.objectContaining({ code: "ERR_URING_CLOSED" }));
+  });
+
   regions("refuses waits that are not there, and times that cannot be", () => {
     const { ring, waits } = waiting(2);
     using _ = ring;
