@@ -5,8 +5,26 @@ import { GROUPS, groupOf } from "./groups.ts";
 import { provenance } from "./output.ts";
 import type { Since } from "./since.ts";
 
+/** What a kernel answered that was booted and asked. */
+export interface Measured {
+  /** What `uname -r` says. */
+  readonly release: string;
+  /** All that it has, by the names of the newest headers. */
+  readonly has: readonly string[];
+  /** Bits that it has and those headers have no name for, by topic. */
+  readonly unnamed: Readonly<Record<string, number>>;
+  /** How each kind of answer was found. */
+  readonly sources: Readonly<Record<string, string>>;
+}
+
+/** The answers by kernel. */
+export type Measurements = Readonly<Record<string, Measured>>;
+
 /** The topics of the matrix, by key, in order. */
 const TOPICS: readonly string[] = ["op", "setup", "enter", "sqe", "cqe", "feature", "register"];
+
+/** Those of them that a kernel can be asked about. */
+const ASKED: readonly string[] = TOPICS.filter((key) => key !== "cqe");
 
 /** Markers that only end an enum: no feature of any kernel. */
 const MARKER = /_LAST$/;
@@ -15,7 +33,11 @@ const START = "<!-- gen:kernels -->";
 const END = "<!-- /gen:kernels -->";
 
 /** Emits docs/kernel-matrix.md, unformatted. */
-export function emitMatrix(kernels: readonly Facts[], since: ReadonlyMap<string, Since>): string {
+export function emitMatrix(
+  kernels: readonly Facts[],
+  since: ReadonlyMap<string, Since>,
+  measured: Measurements,
+): string {
   const newest = kernels.at(-1);
   if (!newest) throw new Error("there are no facts to make a matrix of");
   return [
@@ -23,15 +45,19 @@ export function emitMatrix(kernels: readonly Facts[], since: ReadonlyMap<string,
     "",
     "# Which kernel has what",
     "",
-    "Read from the headers of the Debian packages at the end of this page. At run time no version is asked: the kernel",
-    "itself answers (`ring.probe()`, `ring.supports()`, `ring.hasFeature()`).",
+    "Read from the headers of the Debian packages at the end of this page, and measured: each of these kernels was booted",
+    "and asked by this library (`bun run test:kernels --record`). At run time no version is asked: the kernel itself",
+    "answers (`ring.probe()`, `ring.supports()`, `ring.hasFeature()`).",
     "",
     "- **yes**: the kernel's headers have it.",
     "- **back**: its headers have it although it is younger than the kernel: carried back into a long-term kernel.",
+    "- **no**: its headers have it, and yet the kernel answered that it has it not.",
+    "- **extra**: its headers have it not, and yet the kernel answered that it has it.",
     "- _First_ is the mainline release that brought it. A number in italics is from release history or manual pages: there",
     "  the headers compared here are not of adjacent releases.",
     "",
-    ...TOPICS.flatMap((key) => topic(key, kernels, newest, since)),
+    ...TOPICS.flatMap((key) => topic(key, kernels, newest, since, measured)),
+    ...answers(kernels, measured),
     "## The headers compared",
     "",
     "| kernel | source | SHA-256 of linux/io_uring.h |",
@@ -41,7 +67,13 @@ export function emitMatrix(kernels: readonly Facts[], since: ReadonlyMap<string,
   ].join("\n");
 }
 
-function topic(key: string, kernels: readonly Facts[], newest: Facts, since: ReadonlyMap<string, Since>): string[] {
+function topic(
+  key: string,
+  kernels: readonly Facts[],
+  newest: Facts,
+  since: ReadonlyMap<string, Since>,
+  measured: Measurements,
+): string[] {
   const group = GROUPS.find((g) => g.key === key);
   if (!group) throw new Error(`there is no topic ${key}`);
   const rows = [...constantsOf(newest)].filter(([name]) => groupOf(name) === group && !MARKER.test(name));
@@ -55,9 +87,47 @@ function topic(key: string, kernels: readonly Facts[], newest: Facts, since: Rea
       const first = since.get(name);
       if (!first) throw new Error(`${name} has no first kernel`);
       const stated = first.exact ? first.kernel : `_${first.kernel}_`;
-      const cells = kernels.map((k, i) => cell(k.kernel, sets[i]?.has(name) ?? false, first.kernel));
+      const cells = kernels.map((k, i) => {
+        const has = sets[i]?.has(name) ?? false;
+        const answer = askable(key, value) ? measured[k.kernel]?.has.includes(name) : undefined;
+        if (answer !== undefined && answer !== has) return answer ? "**extra**" : "**no**";
+        return cell(k.kernel, has, first.kernel);
+      });
       return `| \`${name}\` | ${spell(value, group.bits)} | ${stated} | ${cells.join(" | ")} |`;
     }),
+    "",
+  ];
+}
+
+/** Whether kernels are asked about a constant: USE_REGISTERED_RING is a flag among the registrations' opcodes. */
+function askable(key: string, value: bigint): boolean {
+  return ASKED.includes(key) && (key !== "register" || value < 256n);
+}
+
+/** The measured half: what was booted, how it was asked, and where its answers differ from its headers. */
+function answers(kernels: readonly Facts[], measured: Measurements): string[] {
+  const known = constantsOf(kernels.at(-1) as Facts);
+  const rows = kernels.map((facts) => {
+    const answer = measured[facts.kernel];
+    if (answer === undefined) return `| ${facts.kernel} | not measured | | |`;
+    const headers = constantsOf(facts);
+    const names = [...known].filter(([name, value]) => askable(groupOf(name)?.key ?? "", value) && !MARKER.test(name));
+    const differ = names.flatMap(([name]) => {
+      if (headers.has(name) === answer.has.includes(name)) return [];
+      return [`${headers.has(name) ? "no" : "extra"} \`${name}\``];
+    });
+    const unnamed = Object.entries(answer.unnamed).map(([key, bits]) => `unnamed ${key} bits 0x${bits.toString(16)}`);
+    const ways = [...new Set(Object.values(answer.sources))].sort().join(", ");
+    return `| ${[facts.kernel, answer.release, ways, [...differ, ...unnamed].join(", ") || "none"].join(" | ")} |`;
+  });
+  return [
+    "## What the kernels answered",
+    "",
+    "Whatever can be asked for was, in a guest that ran the kernel: operations, registrations, features and flags.",
+    "",
+    "| kernel | booted | asked by | answers that differ from its headers |",
+    "| --- | --- | --- | --- |",
+    ...rows,
     "",
   ];
 }

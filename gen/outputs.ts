@@ -55,7 +55,7 @@ export async function makeOutputs(inputs: Inputs): Promise<Output[]> {
     { path: "src/abi/errno.gen.ts", text: emitErrno(newest, inputs.messages) },
     ...fresh,
     { path: "operations.json", text: emitOperations(newest, operations, signatures) },
-    { path: "docs/kernel-matrix.md", text: emitMatrix(inputs.kernels, since) },
+    { path: "docs/kernel-matrix.md", text: emitMatrix(inputs.kernels, since, inputs.measured) },
   ];
   if (inputs.readme !== null) {
     drafts.push({ path: "README.md", text: fillReadme(inputs.readme, kernelTable(inputs.kernels)) });

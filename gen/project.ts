@@ -7,6 +7,7 @@ import type { Notes } from "./constants.ts";
 import type { Messages } from "./errno.ts";
 import { compareKernels } from "./facts.ts";
 import type { Facts } from "./facts.ts";
+import type { Measurements } from "./matrix.ts";
 import type { OperationNotes } from "./operations.ts";
 import type { PrepSource } from "./signatures.ts";
 import type { SinceTable } from "./since.ts";
@@ -30,6 +31,8 @@ export interface Inputs {
   readonly notes: Notes;
   readonly operations: OperationNotes;
   readonly messages: Messages;
+  /** What kernels answered that were booted. */
+  readonly measured: Measurements;
   readonly preps: readonly PrepSource[];
   /** The library's files, for what is public and how it is described. */
   readonly library: readonly LibrarySource[];
@@ -75,6 +78,7 @@ export async function readInputs(): Promise<Inputs> {
     notes: await json("gen/notes.json"),
     operations: await json("gen/operations.json"),
     messages: await json("gen/messages.json"),
+    measured: await json("test/matrix/measured.json"),
     preps: await readPreps(),
     library: await readAll("src/**/*.ts"),
     tests: await readAll("test/{kernel,register,ring}/**/*.test.ts"),

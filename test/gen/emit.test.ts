@@ -223,13 +223,32 @@ describe("emitMatrix()", () => {
   ]);
 
   test("emitMatrix() tells what each kernel has, and what was carried back", () => {
-    const text = emitMatrix([older, newer], since);
+    const text = emitMatrix([older, newer], since, {});
     expect(text).toContain("| `IORING_OP_NOP` | 0 | _5.1_ | yes | yes |");
     expect(text).toContain("| `IORING_OP_READV` | 1 | _6.15_ | back | yes |");
     expect(text).toContain("| `IORING_OP_WRITEV` | 2 | 6.16 |  | yes |");
     expect(text).toContain("| `IORING_SETUP_IOPOLL` | 0x1 | 6.16 |  | yes |");
     expect(text).not.toContain("IORING_OP_LAST");
     expect(text).toContain(newer.files["linux/io_uring.h"] ?? "missing");
+    expect(text).toContain("| 6.12 | not measured | | |");
+  });
+
+  test("emitMatrix() says where a kernel answers otherwise than its headers", () => {
+    const sources = { ops: "probe", flags: "query" };
+    const text = emitMatrix([older, newer], since, {
+      "6.12": {
+        release: "6.12.1",
+        has: ["IORING_OP_NOP", "IORING_OP_READV", "IORING_OP_WRITEV", "IORING_ENTER_GETEVENTS"],
+        unnamed: {},
+        sources,
+      },
+      "6.16": { release: "6.16.3", has: ["IORING_OP_NOP", "IORING_OP_READV"], unnamed: { setup: 6 }, sources },
+    });
+    expect(text).toContain("| `IORING_OP_READV` | 1 | _6.15_ | back | yes |");
+    expect(text).toContain("| `IORING_OP_WRITEV` | 2 | 6.16 | **extra** | **no** |");
+    expect(text).toContain("| `IORING_ENTER_GETEVENTS` | 0x1 | _5.1_ | yes | **no** |");
+    expect(text).toContain("| 6.12 | 6.12.1 | probe, query | extra `IORING_OP_WRITEV` |");
+    expect(text).toContain("no `IORING_SETUP_IOPOLL`, unnamed setup bits 0x6 |");
   });
 
   test("kernelTable() counts and names what is new", () => {
@@ -286,7 +305,7 @@ describe("what is generated", () => {
       "src/abi/layout.gen.ts",
       "src/abi/errno.gen.ts",
       "src/ring/builders.gen.ts",
-    "src/async/operations.gen.ts",
+      "src/async/operations.gen.ts",
     ];
     for (const file of files) {
       const [first = ""] = (await Bun.file(join(ROOT, file)).text()).split("\n");

@@ -1,20 +1,9 @@
 /** Run in a guest: what the library says of the kernel that it runs on, as JSON. */
 import { readFileSync } from "node:fs";
 import { groupOf } from "../../gen/groups.ts";
+import type { Measured } from "../../gen/matrix.ts";
 import * as constants from "../../src/abi/constants.gen.ts";
 import { getProbe } from "../../src/index.ts";
-
-/** What a kernel answered. */
-export interface Measured {
-  /** What `uname -r` says. */
-  readonly release: string;
-  /** The names of all that it has, from the newest kernel's headers. */
-  readonly has: readonly string[];
-  /** Bits that it has and those headers have no name for, by kind. */
-  readonly unnamed: Readonly<Record<string, number>>;
-  /** How the library found each kind of answer. */
-  readonly sources: Readonly<Record<string, string>>;
-}
 
 const all = constants as unknown as Readonly<Record<string, number>>;
 
