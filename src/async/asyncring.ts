@@ -2,6 +2,7 @@
 import { prepClose } from "../ring/prep/open.ts";
 import type { Ring } from "../ring/ring.ts";
 import { Chain, ChainBuilder, type ChainOptions } from "./chain.ts";
+import { type Messages, RingPort } from "./messages.ts";
 import { Multishots } from "./multishots.ts";
 import {
   type AsyncRingOptions,
@@ -211,6 +212,32 @@ export class AsyncRing extends Multishots {
    */
   ticket(handler: TicketHandler): Ticket {
     return new Ticket(this.reactor(), handler);
+  }
+
+  /**
+   * The way to another ring of this process, on whatever thread, by its descriptor: `ring.fd` of the other's
+   * {@link ring}. Its {@link messages} receive what is sent.
+   *
+   * ```ts
+   * await io.port(fd).send(42);
+   * ```
+   *
+   * @throws TypeError or RangeError for what is no descriptor.
+   * @kernel 5.18
+   */
+  port(ringFd: number): RingPort {
+    return new RingPort(this.reactor(), ringFd);
+  }
+
+  /**
+   * The messages that other rings send to this one with {@link port}: one iterator, however often it is asked for.
+   *
+   * ```ts
+   * for await (const message of io.messages()) if (typeof message === "number") serve(message);
+   * ```
+   */
+  messages(): Messages {
+    return this.reactor().messages;
   }
 
   /**

@@ -10,6 +10,7 @@ import type { Sqe } from "../ring/sqe.ts";
 import { bell, type Sleeper } from "./bell.ts";
 import { Engine } from "./engine.ts";
 import { Fifo } from "./fifo.ts";
+import { Messages } from "./messages.ts";
 import type { RequestOptions, Settings } from "./options.ts";
 import type { Request, Unit } from "./request.ts";
 import { CANCEL_BIT, Table, TIMEOUT_BIT } from "./table.ts";
@@ -25,9 +26,6 @@ export interface Ending {
   /** The ring is closing: `error` is for whoever waits. */
   end(error: unknown): void;
 }
-
-/** Where completions go that are no request's: messages from other rings, with the upper bit of the user data set. */
-export type Mailbox = (low: number, high: number, res: number) => void;
 
 /** See above. */
 export class Reactor implements Sleeper {
@@ -47,8 +45,6 @@ export class Reactor implements Sleeper {
   wakes = 0;
   /** How many shots were begun again, by the reason why they had ended. */
   readonly rearms: Map<string, number> = new Map();
-  /** Who takes messages. */
-  mailbox: Mailbox | undefined;
   /** What is told when the ring closes: streams. */
   readonly endings: Set<Ending> = new Set();
   readonly #settings: Settings;
@@ -73,6 +69,7 @@ export class Reactor implements Sleeper {
   #eventfdOn = false;
   /** How many completions may be dealt with before the loop gets its turn. */
   #budget: number;
+  #messages: Messages | undefined;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
@@ -101,6 +98,11 @@ export class Reactor implements Sleeper {
   /** How many requests wait for room. */
   get queued(): number {
     return this.#waiting.size;
+  }
+
+  /** Where completions go that are no request's, with the upper bit of the user data set: what other rings send. */
+  get messages(): Messages {
+    return (this.#messages ??= new Messages(this));
   }
 
   /** What a request is told that comes too late. */
@@ -345,7 +347,7 @@ export class Reactor implements Sleeper {
       this.completed++;
       if ((low & TIMEOUT_BIT) === 0) request.complete(this, cqe);
       else request.timedOut(this, cqe.res);
-    } else if (high < 0) this.mailbox?.(low, high, cqe.res);
+    } else if (high < 0) this.messages.arrived(low, high, cqe.res);
   }
 
   /** The kernel has answered to a cancelling while the request is still there. */
@@ -407,10 +409,13 @@ export class Reactor implements Sleeper {
 
   async #close(): Promise<void> {
     this.closing = true;
+    // Messages that have come can bring descriptors.
+    this.#turn();
     for (const ending of [...this.endings]) ending.end(new UringError(ECANCELED, "close"));
     this.cancelAll();
     if (this.#table.size > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
-    // Descriptors that were discarded are closed by the kernel, which this waits for.
+    // Descriptors that were discarded are closed by the kernel, for which closing the ring waits.
+    this.engine.submit();
     this.engine.close();
     this.armed = false;
     bell.detach(this);
