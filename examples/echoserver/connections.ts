@@ -27,39 +27,31 @@ import {
 } from "bun-uring";
 import { OwnMemory } from "./own.ts";
 import { Pieces } from "./pieces.ts";
-import { type Equipment, GROUP } from "./setup.ts";
+import { type Equipment, GROUP, MAX_CONNECTIONS } from "./setup.ts";
+import {
+  HAS_ENDED,
+  IS_BEHIND,
+  IS_BUSY,
+  IS_OPEN,
+  IS_QUICK,
+  IS_READY,
+  IS_RECEIVING,
+  IS_SENDING,
+  IS_STARVING,
+  ON_CANCEL,
+  ON_OTHER,
+  ON_QUICK_SEND,
+  ON_RECEIVE,
+  ON_SEND,
+} from "./states.ts";
 import { BEHIND, BYTES, CONNECTIONS, type Counters, MESSAGES, OPEN, REARMS } from "./stats.ts";
-
-// What a completion is about: the upper half of its user data. The lower half is the connection.
-export const ON_RECEIVE = 1;
-export const ON_QUICK_SEND = 2;
-export const ON_SEND = 3;
-export const ON_CANCEL = 4;
-export const ON_CLOSE = 5;
-
-// What a connection is about: bits of its state. 0: there is none.
-const IS_OPEN = 1;
-/** A receive is with the kernel. */
-const IS_RECEIVING = 2;
-/** Is in the list of those that receive again when there are buffers. */
-const IS_STARVING = 4;
-/** Is in the list of those that have something to send. */
-const IS_READY = 8;
-/** Is in the list of those whose quick send is queued or submitted. */
-const IS_QUICK = 16;
-/** A send that reports its completion is with the kernel. */
-const IS_SENDING = 32;
-/** Did not take its answer. */
-const IS_BEHIND = 64;
-/** Sends nothing more: is closed when it has its answer. */
-const HAS_ENDED = 128;
-/** What keeps a connection from being closed. */
-const IS_BUSY = IS_RECEIVING | IS_STARVING | IS_READY | IS_QUICK | IS_SENDING;
 
 /** With MSG_WAITALL a short send counts as failed, so that a quick one reports itself. */
 const SEND_FLAGS = MSG_NOSIGNAL | MSG_WAITALL;
 /** What is received at a time into memory of a connection's own. */
-const OWN_BYTES = 16384;
+const OWN_BYTES = 65536;
+/** What a connection that starves may find to receive: no more of them are fed than there is room for. */
+const ROOM_BYTES = 16384;
 
 /** All connections of one ring, by number. A number is free again when its connection is closed, and not earlier. */
 export class Connections {
@@ -86,18 +78,18 @@ export class Connections {
   #starvingCount = 0;
 
   constructor(equipment: Equipment, counters: Counters) {
-    const { ring, buffers, capacity } = equipment;
+    const { ring, buffers } = equipment;
     this.#ring = ring;
     this.#counters = counters;
     this.direct = equipment.direct;
     this.#quiet = ring.hasFeature(IORING_FEAT_CQE_SKIP);
     this.#buffers = buffers;
-    this.#pieces = buffers && new Pieces(buffers, capacity);
-    this.#own = new OwnMemory(capacity);
-    this.#states = new Uint16Array(capacity);
-    this.#ready = new Int32Array(capacity);
-    this.#quick = new Int32Array(capacity);
-    this.#starving = new Int32Array(capacity);
+    this.#pieces = buffers && new Pieces(buffers, MAX_CONNECTIONS);
+    this.#own = new OwnMemory(MAX_CONNECTIONS);
+    this.#states = new Uint16Array(MAX_CONNECTIONS);
+    this.#ready = new Int32Array(MAX_CONNECTIONS);
+    this.#quick = new Int32Array(MAX_CONNECTIONS);
+    this.#starving = new Int32Array(MAX_CONNECTIONS);
   }
 
   /** Takes a connection on. Its number must be free. */
@@ -132,17 +124,20 @@ export class Connections {
     this.#feed();
   }
 
-  /** Lets those that starve receive again, as far as there are buffers. */
+  /** Lets those that starve receive again, the first ones first, as many as there is room for. */
   #feed(): void {
-    if (this.#starvingCount === 0 || this.#buffers?.available === 0) return;
-    const count = this.#starvingCount;
-    this.#starvingCount = 0;
+    const buffers = this.#buffers;
+    if (this.#starvingCount === 0 || buffers === undefined) return;
+    const room = buffers.available * Math.ceil(buffers.size / ROOM_BYTES);
+    const count = Math.min(this.#starvingCount, room);
     for (let i = 0; i < count; i++) {
       const id = this.#starving[i] as number;
       this.#clear(id, IS_STARVING);
       if (this.#is(id, HAS_ENDED)) this.#goOn(id);
       else if (!this.#is(id, IS_BEHIND)) this.#rearm(id);
     }
+    this.#starving.copyWithin(0, count, this.#starvingCount);
+    this.#starvingCount -= count;
   }
 
   // ---- Receiving
@@ -311,7 +306,9 @@ export class Connections {
     if (this.#buffers !== undefined) this.#own.release(id);
     this.#counters[OPEN]!--;
     const sqe = this.direct ? this.#ring.prepCloseDirect(id) : this.#ring.prepClose(id);
-    this.#quietly(sqe).userDataHalves(id, ON_CLOSE);
+    this.#quietly(sqe).userDataHalves(id, ON_OTHER);
+    // Kernel: 6.1 lets go of a closed socket, and so tells the client, only on the way back from the system call.
+    this.urgent = true;
   }
 
   /** Receives nothing more on any connection: each is closed when it has its answer. */

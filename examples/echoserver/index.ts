@@ -9,7 +9,6 @@ import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { Ring } from "bun-uring";
 import { nameOf } from "./listener.ts";
-import { WAKE_UP } from "./server.ts";
 import { type Counters, makeCounters, statisticsLine, STOP } from "./stats.ts";
 import type { Answer, Task } from "./worker.ts";
 
@@ -83,6 +82,15 @@ function wholeNumber(option: string, text: string, least: number, most: number):
   throw new RangeError(`${option} takes a whole number from ${least} to ${most}, not '${text}'`);
 }
 
+async function addressOf(host: string): Promise<{ readonly address: string; readonly family: number }> {
+  if (host === "") throw new RangeError("--host takes an address or a name");
+  try {
+    return await lookup(host);
+  } catch (error) {
+    throw new Error(`Cannot find the address of '${host}': ${messageOf(error)}`);
+  }
+}
+
 /** Starts a worker; resolves when it listens, with the port it listens on. */
 function start(task: Omit<Task, "counters">): Promise<Running & { readonly port: number; readonly how: string }> {
   const counters = makeCounters();
@@ -103,13 +111,13 @@ function stop({ counters, ringFd }: Running): void {
   // Without messages between rings the worker looks by itself, ten times a second.
   if (ringFd < 0) return;
   using ring = new Ring(1);
-  ring.prepMsgRing(ringFd, 0, WAKE_UP);
+  ring.prepMsgRing(ringFd, 0, 0);
   ring.submitAndWait(1);
 }
 
 async function main(): Promise<void> {
   const options = readOptions();
-  const { address, family } = await lookup(options.host);
+  const { address, family } = await addressOf(options.host);
   const endpoint = { address, family: family === 6 ? 6 : 4, shared: options.workers > 1 } as const;
   const first = await start({ endpoint: { ...endpoint, port: options.port }, plain: options.plain });
   const workers: Running[] = [first];

@@ -19,18 +19,11 @@ import {
   Timespec,
   type WaitOptions,
 } from "bun-uring";
-import { Connections, ON_CANCEL, ON_CLOSE, ON_QUICK_SEND, ON_RECEIVE, ON_SEND } from "./connections.ts";
+import { Connections } from "./connections.ts";
 import { LISTENER } from "./listener.ts";
-import type { Equipment } from "./setup.ts";
+import { type Equipment, MAX_CONNECTIONS } from "./setup.ts";
+import { ON_ACCEPT, ON_CANCEL, ON_OTHER, ON_PAUSE_END, ON_QUICK_SEND, ON_RECEIVE, ON_SEND } from "./states.ts";
 import { type Counters, ENTERS, OPEN, OVERFLOWS, REARMS, STOP } from "./stats.ts";
-
-/** User data of a completion that only ends the wait: another thread has something to say. */
-export const WAKE_UP = 0;
-
-// The upper half of user data, as in connections.ts.
-const ON_ACCEPT = 16;
-const ON_READABLE = 17;
-const ON_PAUSE_END = 18;
 
 /** How long accepting rests when descriptors or memory run out. */
 const PAUSE = Timespec.ofMs(100);
@@ -46,7 +39,6 @@ const PATIENTLY: WaitOptions = { minWaitUsec: 50 };
 /** The server. It belongs to the thread that runs it. */
 export class Server {
   readonly #ring: Ring;
-  readonly #capacity: number;
   readonly #counters: Counters;
   readonly #connections: Connections;
   /** How long a wait may be where nothing can end it. */
@@ -60,7 +52,6 @@ export class Server {
   /** @param counters where it counts, and is told to stop. */
   constructor(equipment: Equipment, counters: Counters) {
     this.#ring = equipment.ring;
-    this.#capacity = equipment.capacity;
     this.#counters = counters;
     this.#connections = new Connections(equipment, counters);
     this.#lookMs = equipment.canBeWoken ? Infinity : LOOK_MS;
@@ -174,7 +165,7 @@ export class Server {
       this.#accept();
     } else if (res === -EAGAIN) {
       // Kernel: until 5.1x accepting from a nonblocking socket, as Bun's are, did not wait.
-      this.#ring.prepPollAdd(LISTENER, POLLIN).fixedFile().link().userDataHalves(0, ON_READABLE);
+      this.#ring.prepPollAdd(LISTENER, POLLIN).fixedFile().link().userDataHalves(0, ON_OTHER);
       this.#accept();
     } else if (res === -EMFILE || res === -ENFILE || res === -ENOBUFS || res === -ENOMEM) {
       this.#ring.prepTimeout(PAUSE, 0, 0).userDataHalves(0, ON_PAUSE_END);
@@ -185,9 +176,9 @@ export class Server {
   }
 
   #welcome(id: number): void {
-    if (id < this.#capacity) this.#connections.open(id);
+    if (id < MAX_CONNECTIONS) this.#connections.open(id);
     // A descriptor past the tables, where connections are descriptors.
-    else this.#ring.prepClose(id).userDataHalves(0, ON_CLOSE);
+    else this.#ring.prepClose(id).userDataHalves(0, ON_OTHER);
   }
 
   // ---- Stopping
@@ -195,7 +186,7 @@ export class Server {
   #stop(): void {
     this.#deadline = performance.now() + PATIENCE_MS;
     this.#lookMs = LOOK_MS;
-    this.#ring.prepCancel64(ON_ACCEPT * 2 ** 32).userDataHalves(0, ON_CLOSE);
+    this.#ring.prepCancel64(ON_ACCEPT * 2 ** 32).userDataHalves(0, ON_OTHER);
     this.#connections.endAll();
   }
 

@@ -14,17 +14,31 @@ import { type Endpoint, listen, ringListens } from "./listener.ts";
 /** The group of the shared buffers. */
 export const GROUP = 0;
 
-const ENTRIES = 1024;
-const COMPLETIONS = 8192;
-/** The most connections that one ring keeps. */
-const MAX_CONNECTIONS = 65536;
+/** The most connections that one server keeps; they are numbered from 0. */
+export const MAX_CONNECTIONS = 65536;
+
+/** How much of everything there is. */
+export interface Sizes {
+  /** Entries of the submission queue. */
+  readonly submissions: number;
+  /** Entries of the completion queue. */
+  readonly completions: number;
+  /** Shared buffers where the kernel fills them little by little: how many, and of how many bytes each. */
+  readonly filledSlowly: readonly [number, number] | undefined;
+  /** Shared buffers where it does not. */
+  readonly filledAtOnce: readonly [number, number];
+}
+
+/**
+ * What is in the shared buffers is sent before more is received, so four megabytes serve any number of connections, and
+ * stay in the processor's cache better than more would.
+ */
+const USUAL: Sizes = { submissions: 1024, completions: 8192, filledSlowly: [4, 2 ** 20], filledAtOnce: [512, 8192] };
 
 /** What there is to serve with. */
 export interface Equipment {
   readonly ring: Ring;
   readonly port: number;
-  /** How many connections there can be, numbered from 0; also the size of the table of registered files. */
-  readonly capacity: number;
   /** Shared buffers, which multishot receives fill; undefined where the kernel lacks them. */
   readonly buffers: BufferRing | undefined;
   /** Whether to try multishot accepts into direct descriptors. */
@@ -41,21 +55,20 @@ export interface Equipment {
  * @param plain does without whatever is newer than Linux 5.10.
  * @throws what keeps it from listening.
  */
-export function equip(endpoint: Endpoint, plain: boolean): Equipment {
-  const ring = new Ring(ENTRIES, plain ? { cqEntries: COMPLETIONS } : { modern: true, cqEntries: COMPLETIONS });
+export function equip(endpoint: Endpoint, plain: boolean, sizes: Sizes = USUAL): Equipment {
+  const ring = new Ring(sizes.submissions, { modern: !plain, cqEntries: sizes.completions });
   try {
     // Kernel: from 5.18 on the ring's descriptor can be looked up once instead of at every call.
     if (!plain) attempt(() => ring.registerRingFd());
-    const capacity = registerFiles(ring);
+    registerFiles(ring);
     const throughRing = !plain && ringListens(ring);
     const port = listen(ring, endpoint, throughRing);
-    const buffers = plain || !ring.hasFeature(IORING_FEAT_CQE_SKIP) ? undefined : makeBuffers(ring);
+    const buffers = plain || !ring.hasFeature(IORING_FEAT_CQE_SKIP) ? undefined : makeBuffers(ring, sizes);
     const listening = throughRing ? "the ring" : "Bun.listen, as the ring can from Linux 6.11 on";
     const receiving = buffers === undefined ? "one buffer a connection" : "shared buffers";
     return {
       ring,
       port,
-      capacity,
       buffers,
       // Kernel: 5.19 brought both SOCKET and direct descriptors where there is room; a refusal is handled as well.
       direct: !plain && ring.supports(IORING_OP_SOCKET),
@@ -68,29 +81,25 @@ export function equip(endpoint: Endpoint, plain: boolean): Equipment {
   }
 }
 
-/** Makes an empty table of registered files as large as the limit on open files allows; its size. */
-function registerFiles(ring: Ring): number {
+/** Makes an empty table of registered files. It may not be larger than the limit on open files: half of that will do. */
+function registerFiles(ring: Ring): void {
   for (let count = MAX_CONNECTIONS; ; count /= 2) {
     try {
       ring.registerFilesSparse(count);
-      return count;
+      return;
     } catch (error) {
       if (!(error instanceof UringError) || error.errno !== -EMFILE || count < 64) throw error;
     }
   }
 }
 
-/**
- * The shared buffers. What is in them is sent before more is received, so four megabytes serve any number of
- * connections, and stay in the processor's cache better than more would.
- */
-function makeBuffers(ring: Ring): BufferRing | undefined {
+/** The shared buffers, if the kernel has any. */
+function makeBuffers(ring: Ring, { filledSlowly, filledAtOnce }: Sizes): BufferRing | undefined {
+  const make = ([entries, size]: readonly [number, number], incremental: boolean): BufferRing | undefined =>
+    attempt(() => new BufferRing(ring, { group: GROUP, entries, size, incremental }));
   // Kernel: from 6.12 on a large buffer is filled little by little: short messages lie close together, and few are cut
   // in two by a buffer's end. Before, each message takes a buffer, however short it is.
-  return (
-    attempt(() => new BufferRing(ring, { group: GROUP, entries: 4, size: 2 ** 20, incremental: true })) ??
-    attempt(() => new BufferRing(ring, { group: GROUP, entries: 512, size: 8192 }))
-  );
+  return (filledSlowly && make(filledSlowly, true)) ?? make(filledAtOnce, false);
 }
 
 /** What `make` makes, or undefined where the kernel does not know what is asked of it. */

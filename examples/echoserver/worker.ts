@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { Endpoint } from "./listener.ts";
 import { Server } from "./server.ts";
-import { equip } from "./setup.ts";
+import { equip, type Sizes } from "./setup.ts";
 import type { Counters } from "./stats.ts";
 
 /** What a worker is given. */
@@ -10,6 +10,8 @@ export interface Task {
   readonly endpoint: Endpoint;
   readonly plain: boolean;
   readonly counters: Counters;
+  /** Other sizes than the usual ones. */
+  readonly sizes?: Sizes;
 }
 
 /** What it answers, once. */
@@ -17,11 +19,11 @@ export type Answer =
   | { readonly port: number; readonly how: string; /** -1: cannot be woken. */ readonly ringFd: number }
   | { readonly failure: string };
 
-function work({ endpoint, plain, counters }: Task): void {
+function work({ endpoint, plain, counters, sizes }: Task): void {
   let answer: Answer;
   let server: Server | undefined;
   try {
-    const equipment = equip(endpoint, plain);
+    const equipment = equip(endpoint, plain, sizes);
     server = new Server(equipment, counters);
     answer = { port: equipment.port, how: equipment.how, ringFd: equipment.canBeWoken ? equipment.ring.fd : -1 };
   } catch (error) {

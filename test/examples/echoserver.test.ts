@@ -4,6 +4,9 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import net from "node:net";
 import { networkInterfaces } from "node:os";
+import { Worker } from "node:worker_threads";
+import { BYTES, makeCounters, OPEN, REARMS, STOP } from "../../examples/echoserver/stats.ts";
+import type { Answer, Task } from "../../examples/echoserver/worker.ts";
 import { needsThat } from "../support/kernel.ts";
 import { patience } from "../support/patience.ts";
 import { example, run } from "./programs.ts";
@@ -287,6 +290,38 @@ describe.each([
   });
 });
 
+describe.each([
+  ["little by little", [2, 4096] as const],
+  ["at once", undefined],
+])("echoserver with queues and buffers far too small, filled %s", (_, filledSlowly) => {
+  test("loses nothing", async () => {
+    const counters = makeCounters();
+    const sizes = { submissions: 8, completions: 8, filledSlowly, filledAtOnce: [4, 1024] } as const;
+    const endpoint = { address: "127.0.0.1", family: 4, port: 0, shared: false } as const;
+    const task: Task = { endpoint, plain: false, counters, sizes };
+    const worker = new Worker(new URL("../../examples/echoserver/worker.ts", import.meta.url), { workerData: task });
+    const ended = new Promise<number>((resolve) => void worker.once("exit", resolve));
+    const answer = await new Promise<Answer>((resolve, reject) => {
+      worker.once("error", reject);
+      worker.once("message", resolve);
+    });
+    if ("failure" in answer) throw new Error(answer.failure);
+    await Promise.all(
+      Array.from({ length: 100 }, async (_, index) => {
+        const data = randomBytes(20_000 + index);
+        expect((await exchange(answer.port, data)).equals(data)).toBe(true);
+      }),
+    );
+    counters[STOP] = 1;
+    // Whatever ends its wait will do: a connection does, on every kernel.
+    (await connect(answer.port)).destroy();
+    expect(await ended).toBe(0);
+    expect(counters[BYTES]).toBe(100 * 20_000 + (99 * 100) / 2);
+    expect(counters[OPEN]).toBe(0);
+    if (answer.how.includes("shared buffers")) expect(counters[REARMS]).toBeGreaterThan(0);
+  });
+});
+
 describe("echoserver's command line", () => {
   test("--help shows how it is used", () => {
     const { status, stdout, stderr } = run(command("--help"));
@@ -303,6 +338,7 @@ describe("echoserver's command line", () => {
     "--workers 1.5",
     "--wrokers 1",
     "--port",
+    "--host=",
     "stray",
   ])("refuses %s with status 2", (options) => {
     const { status, stdout, stderr } = run(command(...options.split(" ")));
