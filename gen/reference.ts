@@ -48,13 +48,14 @@ export function emitReference(sources: readonly LibrarySource[], first: string):
     "in C. _Kernel_ is the first mainline release that has what is described.",
     "",
   ];
+  const bases = new Map<Entry, string>();
   for (const { path, names } of exportsOf(index.text)) {
     const module = modules.get(path);
     if (!module) throw new Error(`src/index.ts: ${path} is not there`);
     for (const name of names) {
       const entry = module.entries.get(name);
       if (!entry) throw new Error(`${path}: there is no ${name}, which src/index.ts exports`);
-      lines.push(...describeEntry(entry, module, modules));
+      lines.push(...describeEntry(entry, module, modules, bases));
     }
   }
   return lines.join("\n");
@@ -71,11 +72,23 @@ function exportsOf(text: string): { path: string; names: string[] }[] {
   }));
 }
 
-function describeEntry(entry: Entry, module: Module, modules: ReadonlyMap<string, Module>): string[] {
+/** @param bases what classes are based on, with the first of them, under which its members are told: once. */
+function describeEntry(
+  entry: Entry,
+  module: Module,
+  modules: ReadonlyMap<string, Module>,
+  bases: Map<Entry, string>,
+): string[] {
   const lines = [`## ${entry.name}`, "", "```ts", entry.head, "```", "", ...prose(entry, module.path)];
   const told = new Set<string>();
   let base: { entry: Entry; module: Module } | null = { entry, module };
   while (base !== null) {
+    const teller = bases.get(base.entry);
+    if (teller !== undefined) {
+      lines.push(`And what \`${teller}\` has from \`${base.entry.name}\`.`, "");
+      break;
+    }
+    if (base.entry !== entry) bases.set(base.entry, entry.name);
     for (const member of base.entry.members) {
       if (told.has(member.name)) continue;
       told.add(member.name);

@@ -2,6 +2,18 @@
 export * from "./abi/constants.gen.ts";
 export * from "./abi/errno.gen.ts";
 export * from "./abi/linux.ts";
+export { AsyncRing } from "./async/asyncring.ts";
+export type { AsyncRingStats } from "./async/asyncring.ts";
+export { ChainError } from "./async/chain.ts";
+export type { ChainBuilder, ChainOptions } from "./async/chain.ts";
+export { io } from "./async/io.ts";
+export type { Messages, RingMessage, RingPort } from "./async/messages.ts";
+export type { AcceptOptions, TickOptions } from "./async/multishots.ts";
+export type { AsyncRingOptions, RequestOptions } from "./async/options.ts";
+export type { ZeroCopySent } from "./async/promise.ts";
+export type { BytesOptions, LentBytes, MessageOptions, ReceivedMessage } from "./async/shots.ts";
+export type { MultishotIterator, ShotOptions } from "./async/stream.ts";
+export type { Ticket, TicketHandler } from "./async/ticket.ts";
 export { errnoMessage, errnoName, UringError } from "./errors.ts";
 export type { ArgumentErrorCode } from "./errors.ts";
 export { addressOf, Mapping } from "./memory.ts";
