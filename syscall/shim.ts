@@ -38,7 +38,8 @@ type Call = (...args: number[]) => number | bigint;
 /** In the order of `shim_address` in shim.c: name, number on x86-64, number on arm64, arguments, result. */
 const calls = [
   ["setup", 425, 425, ["u32", "ptr"], "i32"],
-  ["enter", 426, 426, ["i32", "u32", "u32", "u32", "ptr", "u32"], "i32"],
+  // The last one is 64 bits wide to the kernel; passed as 32 on the stack, its upper half would be whatever was there.
+  ["enter", 426, 426, ["i32", "u32", "u32", "u32", "ptr", "u64"], "i32"],
   ["register", 427, 427, ["i32", "u32", "ptr", "u32"], "i32"],
   ["mmap", 9, 222, ["ptr", "u64", "i32", "i32", "i32", "i64"], "i64"],
   ["munmap", 11, 215, ["ptr", "u64"], "i32"],

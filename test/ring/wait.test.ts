@@ -10,10 +10,12 @@ import type { RingOptions } from "../../src/ring/params.ts";
 import { Timespec } from "../../src/ring/structs.ts";
 import { WaitArgument } from "../../src/ring/wait.ts";
 import { syscalls } from "../../syscall/shim.ts";
+import { program, run } from "../support/child.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
 import { has, needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 import { signalled, type Waited } from "../support/signals.ts";
+import type { Waits } from "../support/stack.ts";
 
 // Programs are started, which takes its time on a busy machine.
 setDefaultTimeout(30_000);
@@ -324,5 +326,17 @@ describe("a signal during a wait", () => {
         expect.objectContaining({ code: "ERR_URING_ARG_VALUE" }),
       );
     }
+  });
+});
+
+describe("a wait's argument", () => {
+  // Bun: an argument of 32 bits that goes by way of the stack brings along what stood beside it there.
+  test.each([
+    ["as this test runs", []],
+    ["by libc", ["--no-ffi-cc"]],
+  ])("arrives whole, %s, whatever is on the stack and however warm the call is", (_name, flags) => {
+    const { stdout, stderr } = run([process.execPath, ...flags, program("stack.ts")]);
+    const { backend, outcomes } = JSON.parse(stdout || JSON.stringify(stderr)) as Waits;
+    expect([backend, outcomes]).toEqual([flags.length > 0 ? "libc" : backend, { [ETIME]: 20_000 }]);
   });
 });
