@@ -68,7 +68,7 @@ letChildRun();
 const child = libc.symbols.fork();
 if (child === 0) {
   // Whatever hangs in a process that has lost its other threads is ended.
-  libc.symbols.alarm(10);
+  libc.symbols.alarm(4);
   writeFileSync(answer, JSON.stringify(outcomesOf(ring)));
   libc.symbols._exit(0);
 }
