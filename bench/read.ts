@@ -10,8 +10,8 @@ import { type Report, wallPerOp } from "./harness.ts";
 const blockBytes = 4096;
 const blocks = 8192;
 
-/** A file whose every block begins with its own number, as a little-endian 32-bit word. */
-function makeFile(): string {
+/** A file whose every block begins with its own number, as a little-endian 32-bit word; its path. */
+export function makeFile(): string {
   const path = join(scratch(), "blocks");
   const words = new Uint32Array((blocks * blockBytes) / 4);
   for (let block = 0; block < blocks; block++)

@@ -1,10 +1,11 @@
 // All benchmarks: `bun run bench [NAME...] [--smoke] [--json]`.
 
 import { alloc } from "./alloc.ts";
+import { asyncReads } from "./async.ts";
 import { echo } from "./echo.ts";
 import { main } from "./harness.ts";
 import { nop } from "./nop.ts";
 import { read } from "./read.ts";
 import { sqpoll } from "./sqpoll.ts";
 
-await main([nop, read, alloc, sqpoll, echo]);
+await main([nop, read, asyncReads, alloc, sqpoll, echo]);
