@@ -3,7 +3,7 @@
  * is settled at once; the rest rings the {@link bell}. Work per turn is bounded, so that timers and other I/O get theirs.
  */
 import { EAGAIN, EALREADY, EBUSY, ECANCELED, ENOENT } from "../abi/errno.gen.ts";
-import { stateError, UringError } from "../errors.ts";
+import { rangeError, stateError, UringError } from "../errors.ts";
 import type { Cqe } from "../ring/cqe.ts";
 import { SQE_ADDR } from "../ring/prep/slot.ts";
 import type { Sqe } from "../ring/sqe.ts";
@@ -116,7 +116,12 @@ export class Reactor implements Sleeper {
   enqueue(unit: Unit): void {
     if (this.closing) unit.fail(this.closedError());
     else if (this.#waiting.size === 0 && this.#fits(unit)) unit.place(this);
-    else {
+    else if (unit.slots > this.engine.setup.sqEntries) {
+      const { sqEntries } = this.engine.setup;
+      unit.fail(
+        rangeError("ERR_URING_ARG_VALUE", `Cannot make this request: it needs ${unit.slots} entries of ${sqEntries}`),
+      );
+    } else {
       this.#waiting.push(unit);
       this.#schedule();
     }

@@ -183,6 +183,12 @@ describe("many at once", () => {
     expect(found["bytesLeft"]).toBeLessThan(8e6);
   }, 30_000);
 
+  test("a request that never fits is refused", async () => {
+    await using tiny = new AsyncRing({ entries: 1 });
+    expect((await rejection(tiny.nop({ timeoutMs: 1000 }))).code).toBe("ERR_URING_ARG_VALUE");
+    expect(await tiny.nop()).toBe(0);
+  });
+
   test("a full ring of requests that wait for somebody is no hindrance to cancelling", async () => {
     await using small = new AsyncRing({ entries: 2, maxInFlight: 4 });
     const ends = pipe(directory);
