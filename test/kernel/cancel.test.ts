@@ -16,6 +16,7 @@ import {
 } from "../../src/index.ts";
 import { next, several } from "../support/complete.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
@@ -66,7 +67,10 @@ overLayouts(
 test("a request on a worker thread is cancelled as well", () => {
   using ring = new Ring(8);
   const { read, write } = pipe(scratch);
-  ring.prepRead(read, Buffer.alloc(8), 0).userData(1).async();
+  ring
+    .prepRead(read, kept(Buffer.alloc(8)), 0)
+    .userData(1)
+    .async();
   ring.submit();
   expect(ring.waitCqes(1, 10)).toBeNull();
   ring.prepCancel(1).userData(2);
@@ -81,7 +85,7 @@ test("a request on a worker thread is cancelled as well", () => {
 all("IORING_ASYNC_CANCEL_ALL ends every request with the user data and counts them", () => {
   using ring = new Ring(16);
   const { read, write } = pipe(scratch);
-  for (let i = 0; i < 5; i++) ring.prepRead(read, Buffer.alloc(8), 0).userData(i < 3 ? 7 : 8);
+  for (let i = 0; i < 5; i++) ring.prepRead(read, kept(Buffer.alloc(8)), 0).userData(i < 3 ? 7 : 8);
   ring.submit();
   ring.prepCancel(7, IORING_ASYNC_CANCEL_ALL).userData(1);
   const ends = several(ring, 4).map(({ userData, res }) => [userData, res]);
@@ -111,8 +115,8 @@ all("IORING_ASYNC_CANCEL_ANY ends requests of every kind, and counts them", () =
   using ring = new Ring(8);
   const { read, write } = pipe(scratch);
   ring.prepPollAdd(read, POLLIN).userData(1);
-  ring.prepRead(read, Buffer.alloc(8), 0).userData(2);
-  ring.prepTimeout(new Timespec(60)).userData(3);
+  ring.prepRead(read, kept(Buffer.alloc(8)), 0).userData(2);
+  ring.prepTimeout(kept(new Timespec(60))).userData(3);
   ring.submit();
   ring.prepCancel(99, IORING_ASYNC_CANCEL_ANY).userData(4);
   expect(results(ring, 4)).toEqual({ 1: -ECANCELED, 2: -ECANCELED, 3: -ECANCELED, 4: 3 });
@@ -124,9 +128,12 @@ byFd("prepCancelFd() ends what waits on a descriptor, also by its registered ind
   using ring = new Ring(16);
   const [a, b] = [pipe(scratch), pipe(scratch)];
   ring.registerFiles([-1, b.read]);
-  ring.prepRead(a.read, Buffer.alloc(8), 0).userData(1);
+  ring.prepRead(a.read, kept(Buffer.alloc(8)), 0).userData(1);
   ring.prepPollAdd(a.read, POLLIN).userData(2);
-  ring.prepRead(1, Buffer.alloc(8), 0).fixedFile().userData(3);
+  ring
+    .prepRead(1, kept(Buffer.alloc(8)), 0)
+    .fixedFile()
+    .userData(3);
   ring.submit();
   ring.prepCancelFd(a.read, IORING_ASYNC_CANCEL_ALL).userData(4);
   expect(results(ring, 3)).toEqual({ 1: -ECANCELED, 2: -ECANCELED, 4: 2 });
@@ -143,10 +150,10 @@ byFd("prepCancelFd() ends what waits on a descriptor, also by its registered ind
 byOp("prepCancelOp() ends requests of one operation", () => {
   using ring = new Ring(16);
   const { read, write } = pipe(scratch);
-  ring.prepRead(read, Buffer.alloc(8), 0).userData(1);
+  ring.prepRead(read, kept(Buffer.alloc(8)), 0).userData(1);
   ring.prepPollAdd(read, POLLIN).userData(2);
   ring.prepPollAdd(read, POLLIN).userData(3);
-  ring.prepTimeout(new Timespec(60)).userData(4);
+  ring.prepTimeout(kept(new Timespec(60))).userData(4);
   ring.submit();
   ring.prepCancelOp(IORING_OP_POLL_ADD, IORING_ASYNC_CANCEL_ALL).userData(5);
   expect(results(ring, 3)).toEqual({ 2: -ECANCELED, 3: -ECANCELED, 5: 2 });
@@ -161,7 +168,10 @@ byOp("prepCancelOp() ends requests of one operation", () => {
 test("a cancelled request takes its chain with it", () => {
   using ring = new Ring(8);
   const { read, write } = pipe(scratch);
-  ring.prepRead(read, Buffer.alloc(8), 0).userData(1).link();
+  ring
+    .prepRead(read, kept(Buffer.alloc(8)), 0)
+    .userData(1)
+    .link();
   ring.prepNop().userData(2).link();
   ring.prepNop().userData(3);
   ring.submit();
@@ -175,10 +185,13 @@ test("what is cancelled leaves the data for whoever asks next", () => {
   using ring = new Ring(8);
   const { read, write } = pipe(scratch);
   for (let round = 0; round < 50; round++) {
-    ring.prepRead(read, Buffer.alloc(8), 0).userData(1);
+    ring.prepRead(read, kept(Buffer.alloc(8)), 0).userData(1);
     ring.submit();
     // The write and the cancellation race; each byte comes to exactly one of the two readers.
-    ring.prepWrite(write, Buffer.from("x"), 0).userData(2).async();
+    ring
+      .prepWrite(write, kept(Buffer.from("x")), 0)
+      .userData(2)
+      .async();
     ring.prepCancel(1).userData(3);
     const ends = results(ring, 3);
     expect(ends[2]).toBe(1);

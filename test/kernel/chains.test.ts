@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { ECANCELED, EISDIR, IORING_REGISTER_PERSONALITY, Ring } from "../../src/index.ts";
 import { complete, several } from "../support/complete.ts";
 import { openFile, pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
@@ -46,7 +47,10 @@ overLayouts(
       using ring = ringOf(layout, 8);
       // Kernel: before 5.18 a descriptor that there is not breaks a chain before it starts. A directory fails later.
       const fd = openSync(scratch, constants.O_RDONLY | constants.O_DIRECTORY);
-      ring.prepRead(fd, Buffer.alloc(1), 0).userData(1).hardlink();
+      ring
+        .prepRead(fd, kept(Buffer.alloc(1)), 0)
+        .userData(1)
+        .hardlink();
       ring.prepNop().userData(2);
       expect(Object.fromEntries(pairs(ring, 2))).toEqual({ 1: -EISDIR, 2: 0 });
       closeSync(fd);
@@ -55,7 +59,7 @@ overLayouts(
     test("drain() waits for all before it, and what follows waits for it", () => {
       using ring = ringOf(layout, 8);
       const { read, write } = pipe(scratch);
-      ring.prepRead(read, Buffer.alloc(8), 0).userData(1);
+      ring.prepRead(read, kept(Buffer.alloc(8)), 0).userData(1);
       ring.prepNop().userData(2).drain();
       ring.prepNop().userData(3);
       ring.submit();
@@ -75,7 +79,10 @@ overLayouts(
 test("a short read breaks a link", () => {
   using ring = new Ring(8);
   const fd = openFile(scratch, "short", "12345");
-  ring.prepRead(fd, Buffer.alloc(10), 0).userData(1).link();
+  ring
+    .prepRead(fd, kept(Buffer.alloc(10)), 0)
+    .userData(1)
+    .link();
   ring.prepNop().userData(2);
   expect(pairs(ring, 2)).toEqual([
     [1, 5],
@@ -104,7 +111,7 @@ describe("skipSuccess()", () => {
     writeFileSync(path, "");
     const fd = openSync(path, "r+");
     for (const [i, text] of ["one ", "two ", "three"].entries()) {
-      const sqe = ring.prepWrite(fd, Buffer.from(text), i * 4).userData(i);
+      const sqe = ring.prepWrite(fd, kept(Buffer.from(text)), i * 4).userData(i);
       if (i < 2) sqe.link().skipSuccess();
     }
     expect(pairs(ring, 1)).toEqual([[2, 5]]);

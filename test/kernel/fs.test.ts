@@ -43,6 +43,7 @@ import {
 } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { openFile, pattern, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs, needsThat } from "../support/kernel.ts";
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, O_DIRECTORY } = constants;
@@ -181,7 +182,7 @@ describe("prepOpenat2()", () => {
     symlinkSync("inner/file", at("jail/link"));
     const jail = openSync(at("jail"), O_RDONLY | O_DIRECTORY);
     const open = (path: string, resolve: number): number => {
-      ring.prepOpenat2(jail, path, new OpenHow(O_RDONLY, 0, resolve));
+      ring.prepOpenat2(jail, path, kept(new OpenHow(O_RDONLY, 0, resolve)));
       const res = complete(ring);
       if (res >= 0) closeSync(res);
       return Math.min(res, 0);
@@ -201,9 +202,9 @@ describe("prepOpenat2()", () => {
     writeFileSync(at("direct2"), "two");
     ring.registerFilesSparse(4);
     const buffer = Buffer.alloc(3);
-    ring.prepOpenat2Direct(AT_FDCWD, at("direct2"), new OpenHow(O_RDONLY), 3);
+    ring.prepOpenat2Direct(AT_FDCWD, at("direct2"), kept(new OpenHow(O_RDONLY)), 3);
     expect(complete(ring)).toBe(0);
-    ring.prepOpenat2Direct(AT_FDCWD, at("direct2"), new OpenHow(O_RDONLY), IORING_FILE_INDEX_ALLOC);
+    ring.prepOpenat2Direct(AT_FDCWD, at("direct2"), kept(new OpenHow(O_RDONLY)), IORING_FILE_INDEX_ALLOC);
     expect(complete(ring)).toBe(0);
     for (const index of [0, 3]) {
       ring.prepRead(index, buffer.fill(0), 0).fixedFile();

@@ -26,6 +26,7 @@ import {
 } from "../../src/index.ts";
 import { complete, next, several } from "../support/complete.ts";
 import { scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { connected, connection, listener, sockets } from "../support/net.ts";
 
@@ -112,7 +113,7 @@ describe("prepBind() and prepListen()", () => {
     expect(port).toBeGreaterThan(0);
     ring.prepSocket(AF_INET, SOCK_STREAM, 0);
     const other = complete(ring);
-    ring.prepBind(other, SockAddr.ipv4("127.0.0.1", port));
+    ring.prepBind(other, kept(SockAddr.ipv4("127.0.0.1", port)));
     expect(complete(ring)).toBe(-EADDRINUSE);
     closeSync(other);
     closeSync(fd);
@@ -120,7 +121,7 @@ describe("prepBind() and prepListen()", () => {
 
   made("refuse what is no socket", () => {
     using ring = new Ring(8);
-    ring.prepBind(0, SockAddr.ipv4("127.0.0.1", 0));
+    ring.prepBind(0, kept(SockAddr.ipv4("127.0.0.1", 0)));
     expect(complete(ring)).toBe(-ENOTSOCK);
     ring.prepListen(0, 1);
     expect(complete(ring)).toBe(-ENOTSOCK);
@@ -131,7 +132,7 @@ describe("prepBind() and prepListen()", () => {
     const path = join(scratch, "socket");
     ring.prepSocket(AF_UNIX, SOCK_STREAM, 0);
     const fd = complete(ring);
-    ring.prepBind(fd, SockAddr.unix(path)).link();
+    ring.prepBind(fd, kept(SockAddr.unix(path))).link();
     ring.prepListen(fd, 4);
     expect(several(ring, 2).map(({ res }) => res)).toEqual([0, 0]);
     ring.prepAccept(fd);
@@ -226,7 +227,7 @@ describe("prepMultishotAccept()", () => {
     for (let i = 0; i < 5; i++) {
       ring.prepSocket(AF_INET, SOCK_STREAM, 0).userData(2);
       clients.push(next(ring).res);
-      ring.prepConnect(clients[i] as number, SockAddr.ipv4("127.0.0.1", port)).userData(3);
+      ring.prepConnect(clients[i] as number, kept(SockAddr.ipv4("127.0.0.1", port))).userData(3);
       for (const { userData, res, flags } of several(ring, 2)) {
         if (userData === 3) expect(res).toBe(0);
         else {
@@ -274,14 +275,14 @@ describe("prepConnect()", () => {
     const port = await shouter();
     ring.prepSocket(AF_INET, SOCK_STREAM, 0);
     const fd = complete(ring);
-    ring.prepConnect(fd, SockAddr.ipv4("127.0.0.1", port));
+    ring.prepConnect(fd, kept(SockAddr.ipv4("127.0.0.1", port)));
     expect((await turn(ring)).res).toBe(0);
     const buffer = Buffer.alloc(64);
     for (const [said, heard] of [
       ["hello", "HELLO"],
       ["once more", "ONCE MORE"],
     ] as const) {
-      ring.prepSend(fd, Buffer.from(said));
+      ring.prepSend(fd, kept(Buffer.from(said)));
       expect((await turn(ring)).res).toBe(said.length);
       ring.prepRecv(fd, buffer);
       const { res } = await turn(ring);
@@ -300,7 +301,7 @@ describe("prepConnect()", () => {
     using ring = new Ring(8);
     ring.prepSocket(AF_INET, SOCK_STREAM, 0);
     const fd = complete(ring);
-    ring.prepConnect(fd, SockAddr.ipv4("127.0.0.1", 1));
+    ring.prepConnect(fd, kept(SockAddr.ipv4("127.0.0.1", 1)));
     expect(complete(ring)).toBe(-ECONNREFUSED);
     closeSync(fd);
   });
@@ -311,7 +312,7 @@ describe("prepConnect()", () => {
     const fd = complete(ring);
     // A machine may have no IPv6 at all.
     if (fd < 0) return expect(fd).toBe(-97);
-    ring.prepBind(fd, SockAddr.ipv6("::1", 0));
+    ring.prepBind(fd, kept(SockAddr.ipv6("::1", 0)));
     const bound = complete(ring);
     closeSync(fd);
     expect([0, -99]).toContain(bound);
@@ -343,7 +344,7 @@ made("prepShutdown() ends one direction, and is refused where there is none", ()
   ring.prepRecv(server, buffer);
   expect(complete(ring)).toBe(0);
   // The other direction is still open.
-  ring.prepSend(server, Buffer.from("still"));
+  ring.prepSend(server, kept(Buffer.from("still")));
   expect(complete(ring)).toBe(5);
   ring.prepRecv(client, buffer);
   expect([complete(ring), buffer.toString("latin1", 0, 5)]).toEqual([5, "still"]);

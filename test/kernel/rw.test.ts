@@ -18,6 +18,7 @@ import {
 } from "../../src/index.ts";
 import { complete, several } from "../support/complete.ts";
 import { openFile, pattern, pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 
 const scratch = scratchDirectory();
 const at = (name: string): string => join(scratch, name);
@@ -64,10 +65,10 @@ test("prepRead() of -1 reads on from the file's own position", () => {
 test("prepWrite() writes at the offset, past the end with a hole", () => {
   using ring = new Ring(8);
   const fd = openFile(scratch, "write", "0123456789");
-  ring.prepWrite(fd, Buffer.from("abcdef"), 3, 4);
+  ring.prepWrite(fd, kept(Buffer.from("abcdef")), 3, 4);
   expect(complete(ring)).toBe(4);
   expect(readFileSync(at("write"), "utf8")).toBe("012abcd789");
-  ring.prepWrite(fd, Buffer.from("end"), 15);
+  ring.prepWrite(fd, kept(Buffer.from("end")), 15);
   expect(complete(ring)).toBe(3);
   expect(readFileSync(at("write"), "latin1")).toBe("012abcd789\0\0\0\0\0end");
   closeSync(fd);
@@ -77,7 +78,7 @@ test("offsets past 2^32 and 2^53 arrive whole", () => {
   using ring = new Ring(8);
   const fd = openFile(scratch, "far");
   const far = 5 * 2 ** 32 + 12_345;
-  ring.prepWrite(fd, Buffer.from("far away"), far);
+  ring.prepWrite(fd, kept(Buffer.from("far away")), far);
   expect(complete(ring)).toBe(8);
   const back = Buffer.alloc(8);
   expect(readSync(fd, back, 0, 8, far)).toBe(8);
@@ -133,11 +134,11 @@ test("prepReadv() and prepWritev() scatter and gather", () => {
   using ring = new Ring(8);
   const fd = openFile(scratch, "vectors", content);
   const pieces = [Buffer.alloc(10), Buffer.alloc(0), Buffer.alloc(1000), Buffer.alloc(500)];
-  ring.prepReadv(fd, new Iovecs(pieces), 4000);
+  ring.prepReadv(fd, kept(new Iovecs(pieces)), 4000);
   expect(complete(ring)).toBe(1510);
   expect(Buffer.concat(pieces).equals(content.subarray(4000, 5510))).toBe(true);
   const [a, b] = [Buffer.from("gathered "), Buffer.from("pieces")];
-  ring.prepWritev(fd, new Iovecs([a, b, Buffer.from("never")]), 100, 2);
+  ring.prepWritev(fd, kept(new Iovecs([a, b, Buffer.from("never")])), 100, 2);
   expect(complete(ring)).toBe(15);
   expect(
     readFileSync(at("vectors"))
@@ -150,17 +151,17 @@ test("prepReadv() and prepWritev() scatter and gather", () => {
 test("prepReadv2() and prepWritev2() heed their flags", () => {
   using ring = new Ring(8);
   const fd = openFile(scratch, "flags", "head");
-  ring.prepWritev2(fd, new Iovecs([Buffer.from("+tail")]), 0, RWF_APPEND | RWF_DSYNC);
+  ring.prepWritev2(fd, kept(new Iovecs([Buffer.from("+tail")])), 0, RWF_APPEND | RWF_DSYNC);
   expect(complete(ring)).toBe(5);
   expect(readFileSync(at("flags"), "utf8")).toBe("head+tail");
   const buffer = Buffer.alloc(4);
-  ring.prepReadv2(fd, new Iovecs([buffer]), 0, RWF_NOWAIT);
+  ring.prepReadv2(fd, kept(new Iovecs([buffer])), 0, RWF_NOWAIT);
   const now = complete(ring);
   // What cannot be read at once is not; and some file systems never know.
   expect([4, -EAGAIN, -EOPNOTSUPP]).toContain(now);
   if (now === 4) expect(buffer.toString()).toBe("head");
   // A flag that no kernel knows.
-  ring.prepReadv2(fd, new Iovecs([buffer]), 0, 1 << 30);
+  ring.prepReadv2(fd, kept(new Iovecs([buffer])), 0, 1 << 30);
   expect(complete(ring)).toBeLessThan(0);
   closeSync(fd);
 });
@@ -198,7 +199,7 @@ test("a read of a pipe waits, then brings what was written, then the end", () =>
   writeSync(own.write, "through the pipe");
   expect(complete(ring)).toBe(16);
   expect(buffer.toString("latin1", 0, 16)).toBe("through the pipe");
-  ring.prepWrite(own.write, Buffer.from("and back"), 0);
+  ring.prepWrite(own.write, kept(Buffer.from("and back")), 0);
   expect(complete(ring)).toBe(8);
   const back = Buffer.alloc(8);
   readSync(own.read, back);

@@ -17,6 +17,7 @@ import {
 } from "../../src/index.ts";
 import { next, several } from "../support/complete.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
@@ -52,7 +53,7 @@ overLayouts(
   (layout) => {
     test("prepTimeout() completes with ETIME when its time is up, no sooner", () => {
       using ring = ringOf(layout, 8);
-      ring.prepTimeout(Timespec.ofMs(12.5)).userData(1);
+      ring.prepTimeout(kept(Timespec.ofMs(12.5))).userData(1);
       const { userData, res, elapsed } = timed(ring);
       expect([userData, res]).toEqual([1, -ETIME]);
       expect(elapsed).toBeGreaterThanOrEqual(12.5);
@@ -65,7 +66,7 @@ overLayouts(
 describe("prepTimeout()", () => {
   test("completes with 0 after as many completions as it counts", () => {
     using ring = new Ring(8);
-    ring.prepTimeout(new Timespec(60), 2).userData(1);
+    ring.prepTimeout(kept(new Timespec(60)), 2).userData(1);
     ring.prepNop().userData(2);
     ring.submit();
     expect(next(ring).userData).toBe(2);
@@ -80,7 +81,7 @@ describe("prepTimeout()", () => {
 
   test("in order of their times, not of their submission", () => {
     using ring = new Ring(8);
-    for (const ms of [30, 10, 20]) ring.prepTimeout(Timespec.ofMs(ms)).userData(ms);
+    for (const ms of [30, 10, 20]) ring.prepTimeout(kept(Timespec.ofMs(ms))).userData(ms);
     expect(several(ring, 3).map(({ userData }) => userData)).toEqual([10, 20, 30]);
   });
 
@@ -96,15 +97,15 @@ describe("prepTimeout()", () => {
   clocks("takes a moment of a clock", () => {
     using ring = new Ring(8);
     const at = Date.now() + 20;
-    ring.prepTimeout(Timespec.ofMs(at), 0, IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME).userData(1);
+    ring.prepTimeout(kept(Timespec.ofMs(at)), 0, IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME).userData(1);
     const { res, elapsed } = timed(ring);
     expect(res).toBe(-ETIME);
     expect(Date.now()).toBeGreaterThanOrEqual(at);
     expect(elapsed).toBeLessThan(LATE_MS);
     // A moment that is past.
-    ring.prepTimeout(new Timespec(1), 0, IORING_TIMEOUT_ABS);
+    ring.prepTimeout(kept(new Timespec(1)), 0, IORING_TIMEOUT_ABS);
     expect(timed(ring)).toMatchObject({ res: -ETIME });
-    ring.prepTimeout(new Timespec(1), 0, IORING_TIMEOUT_BOOTTIME | IORING_TIMEOUT_REALTIME);
+    ring.prepTimeout(kept(new Timespec(1)), 0, IORING_TIMEOUT_BOOTTIME | IORING_TIMEOUT_REALTIME);
     expect(timed(ring).res).toBe(-EINVAL);
   });
 });
@@ -112,7 +113,7 @@ describe("prepTimeout()", () => {
 describe("prepTimeoutRemove()", () => {
   test("ends a timeout, and finds none where there is none", () => {
     using ring = new Ring(8);
-    ring.prepTimeout(new Timespec(60)).userData(11);
+    ring.prepTimeout(kept(new Timespec(60))).userData(11);
     ring.submit();
     ring.prepTimeoutRemove(12).userData(1);
     expect(next(ring)).toMatchObject({ userData: 1, res: -ENOENT });
@@ -128,16 +129,16 @@ describe("prepTimeoutRemove()", () => {
 describe("prepTimeoutUpdate()", () => {
   test("brings a timeout forward and puts it off", () => {
     using ring = new Ring(8);
-    ring.prepTimeout(new Timespec(60)).userData(11);
+    ring.prepTimeout(kept(new Timespec(60))).userData(11);
     ring.submit();
-    ring.prepTimeoutUpdate(Timespec.ofMs(10), 11).userData(1);
+    ring.prepTimeoutUpdate(kept(Timespec.ofMs(10)), 11).userData(1);
     expect(next(ring)).toMatchObject({ userData: 1, res: 0 });
     const sooner = timed(ring);
     expect([sooner.userData, sooner.res, sooner.elapsed < LATE_MS]).toEqual([11, -ETIME, true]);
 
-    ring.prepTimeout(Timespec.ofMs(5)).userData(12);
+    ring.prepTimeout(kept(Timespec.ofMs(5))).userData(12);
     ring.submit();
-    ring.prepTimeoutUpdate(Timespec.ofMs(40), 12).userData(2);
+    ring.prepTimeoutUpdate(kept(Timespec.ofMs(40)), 12).userData(2);
     const [update] = several(ring, 1);
     // On a machine that was held up the timeout may have gone off before.
     if (update?.userData === 2 && update.res === 0) {
@@ -145,7 +146,7 @@ describe("prepTimeoutUpdate()", () => {
       expect([later.userData, later.res]).toEqual([12, -ETIME]);
       expect(later.elapsed).toBeGreaterThanOrEqual(35);
     }
-    ring.prepTimeoutUpdate(new Timespec(1), 999).userData(3);
+    ring.prepTimeoutUpdate(kept(new Timespec(1)), 999).userData(3);
     expect(several(ring, ring.cqReady() + 1).find(({ userData }) => userData === 3)?.res).toBe(-ENOENT);
   });
 });
@@ -154,7 +155,7 @@ needs("IORING_TIMEOUT_MULTISHOT", () => answer((ring) => ring.prepTimeoutMultish
   "prepTimeoutMultishot() goes off again and again, as often as it was told",
   () => {
     using ring = new Ring(8);
-    ring.prepTimeoutMultishot(Timespec.ofMs(4), 3).userData(1);
+    ring.prepTimeoutMultishot(kept(Timespec.ofMs(4)), 3).userData(1);
     const before = performance.now();
     const shots = several(ring, 3);
     expect(performance.now() - before).toBeGreaterThanOrEqual(12);
@@ -163,7 +164,7 @@ needs("IORING_TIMEOUT_MULTISHOT", () => answer((ring) => ring.prepTimeoutMultish
       [-ETIME, IORING_CQE_F_MORE],
       [-ETIME, 0],
     ]);
-    ring.prepTimeoutMultishot(Timespec.ofMs(2)).userData(2);
+    ring.prepTimeoutMultishot(kept(Timespec.ofMs(2))).userData(2);
     several(ring, 3);
     ring.prepTimeoutRemove(2).userData(3);
     const ends = [];
@@ -183,7 +184,7 @@ describe("prepLinkTimeout()", () => {
     const { read, write } = pipe(scratch);
     const buffer = Buffer.alloc(8, 0xee);
     ring.prepRead(read, buffer, 0).userData(1).link();
-    ring.prepLinkTimeout(Timespec.ofMs(15)).userData(2);
+    ring.prepLinkTimeout(kept(Timespec.ofMs(15))).userData(2);
     const before = performance.now();
     const ends = several(ring, 2).toSorted((a, b) => a.userData - b.userData);
     expect(performance.now() - before).toBeGreaterThanOrEqual(15);
@@ -193,7 +194,7 @@ describe("prepLinkTimeout()", () => {
     ]);
     // The read is gone: what comes later is for the next one.
     writeSync(write, "later");
-    ring.prepRead(read, Buffer.alloc(8), 0).userData(3);
+    ring.prepRead(read, kept(Buffer.alloc(8)), 0).userData(3);
     expect(next(ring)).toMatchObject({ userData: 3, res: 5 });
     expect(buffer.equals(Buffer.alloc(8, 0xee))).toBe(true);
     closeSync(read);
@@ -204,8 +205,11 @@ describe("prepLinkTimeout()", () => {
     using ring = new Ring(8);
     const { read, write } = pipe(scratch);
     writeSync(write, "early");
-    ring.prepRead(read, Buffer.alloc(8), 0).userData(1).link();
-    ring.prepLinkTimeout(new Timespec(60)).userData(2);
+    ring
+      .prepRead(read, kept(Buffer.alloc(8)), 0)
+      .userData(1)
+      .link();
+    ring.prepLinkTimeout(kept(new Timespec(60))).userData(2);
     const ends = several(ring, 2).toSorted((a, b) => a.userData - b.userData);
     expect(ends.map(({ userData, res }) => [userData, res])).toEqual([
       [1, 5],
@@ -217,17 +221,20 @@ describe("prepLinkTimeout()", () => {
 
   test("without a request before it is refused", () => {
     using ring = new Ring(8);
-    ring.prepLinkTimeout(new Timespec(1)).userData(1);
+    ring.prepLinkTimeout(kept(new Timespec(1))).userData(1);
     expect(next(ring)).toMatchObject({ userData: 1, res: -EINVAL });
   });
 
   linkUpdates("can be changed while it waits", () => {
     using ring = new Ring(8);
     const { read, write } = pipe(scratch);
-    ring.prepRead(read, Buffer.alloc(8), 0).userData(1).link();
-    ring.prepLinkTimeout(new Timespec(60)).userData(2);
+    ring
+      .prepRead(read, kept(Buffer.alloc(8)), 0)
+      .userData(1)
+      .link();
+    ring.prepLinkTimeout(kept(new Timespec(60))).userData(2);
     ring.submit();
-    ring.prepTimeoutUpdate(Timespec.ofMs(10), 2, IORING_LINK_TIMEOUT_UPDATE).userData(3);
+    ring.prepTimeoutUpdate(kept(Timespec.ofMs(10)), 2, IORING_LINK_TIMEOUT_UPDATE).userData(3);
     const ends = several(ring, 3).toSorted((a, b) => a.userData - b.userData);
     expect(ends.map(({ userData, res }) => [userData, res])).toEqual([
       [1, -ECANCELED],
@@ -241,13 +248,19 @@ describe("prepLinkTimeout()", () => {
 
 successes("IORING_TIMEOUT_ETIME_SUCCESS lets a chain go on after a pause", () => {
   using ring = new Ring(8);
-  ring.prepTimeout(Timespec.ofMs(10), 0, IORING_TIMEOUT_ETIME_SUCCESS).userData(1).link();
+  ring
+    .prepTimeout(kept(Timespec.ofMs(10)), 0, IORING_TIMEOUT_ETIME_SUCCESS)
+    .userData(1)
+    .link();
   ring.prepNop().userData(2);
   expect(several(ring, 2).map(({ userData, res }) => [userData, res])).toEqual([
     [1, -ETIME],
     [2, 0],
   ]);
-  ring.prepTimeout(Timespec.ofMs(1)).userData(1).link();
+  ring
+    .prepTimeout(kept(Timespec.ofMs(1)))
+    .userData(1)
+    .link();
   ring.prepNop().userData(2);
   expect(several(ring, 2).map(({ userData, res }) => [userData, res])).toEqual([
     [1, -ETIME],

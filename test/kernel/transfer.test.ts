@@ -24,6 +24,7 @@ import {
 } from "../../src/index.ts";
 import { complete, next, several } from "../support/complete.ts";
 import { pattern } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 import { connection, portOf, sockets } from "../support/net.ts";
@@ -43,7 +44,7 @@ overLayouts(
         ring.prepRecv(to, buffer).userData(1);
         ring.submit();
         expect(ring.waitCqes(1, 2)).toBeNull();
-        ring.prepSend(from, Buffer.from("a message that is cut"), MSG_NOSIGNAL, 9).userData(2);
+        ring.prepSend(from, kept(Buffer.from("a message that is cut")), MSG_NOSIGNAL, 9).userData(2);
         const results = Object.fromEntries(several(ring, 2).map(({ userData, res }) => [userData, res]));
         expect(results).toEqual({ 1: 9, 2: 9 });
         expect(buffer.toString("latin1", 0, 10)).toBe("a message\0");
@@ -93,16 +94,16 @@ describe("prepRecv()", () => {
     using ring = new Ring(8);
     const { client, server } = connection(ring);
     closeSync(client);
-    ring.prepRecv(server, Buffer.alloc(8));
+    ring.prepRecv(server, kept(Buffer.alloc(8)));
     expect(complete(ring)).toBe(0);
     // The first one is answered by a reset, the next one finds it.
-    ring.prepSend(server, Buffer.from("x"), MSG_NOSIGNAL);
+    ring.prepSend(server, kept(Buffer.from("x")), MSG_NOSIGNAL);
     complete(ring);
     for (let i = 0; i < 100; i++) {
-      ring.prepSend(server, Buffer.from("x"), MSG_NOSIGNAL);
+      ring.prepSend(server, kept(Buffer.from("x")), MSG_NOSIGNAL);
       if (complete(ring) < 0) break;
     }
-    ring.prepSend(server, Buffer.from("x"), MSG_NOSIGNAL);
+    ring.prepSend(server, kept(Buffer.from("x")), MSG_NOSIGNAL);
     expect(complete(ring)).toBe(-EPIPE);
     closeSync(server);
   });
@@ -144,7 +145,7 @@ describe("prepSendmsg() and prepRecvmsg()", () => {
     const bound = (): { fd: number; port: number } => {
       ring.prepSocket(AF_INET, SOCK_DGRAM, 0);
       const fd = complete(ring);
-      ring.prepBind(fd, SockAddr.ipv4("127.0.0.1", 0));
+      ring.prepBind(fd, kept(SockAddr.ipv4("127.0.0.1", 0)));
       expect(complete(ring)).toBe(0);
       return { fd, port: portOf(fd) };
     };
@@ -153,12 +154,12 @@ describe("prepSendmsg() and prepRecvmsg()", () => {
     const from = SockAddr.empty();
     const into = new Msghdr({ name: from, iovecs: new Iovecs([buffer]) });
     const target = SockAddr.ipv4("127.0.0.1", b.port);
-    ring.prepSendmsg(a.fd, new Msghdr({ name: target, iovecs: new Iovecs([Buffer.from("datagram")]) }));
+    ring.prepSendmsg(a.fd, kept(new Msghdr({ name: target, iovecs: new Iovecs([Buffer.from("datagram")]) })));
     expect(complete(ring)).toBe(8);
     ring.prepRecvmsg(b.fd, into);
     expect(complete(ring)).toBe(8);
     expect([buffer.toString("latin1", 0, 8), into.nameLength]).toEqual(["datagram", 16]);
-    ring.prepSendto(a.fd, Buffer.from("sent to"), 0, target);
+    ring.prepSendto(a.fd, kept(Buffer.from("sent to")), 0, target);
     expect(complete(ring)).toBe(7);
     ring.prepRecv(b.fd, buffer);
     expect([complete(ring), buffer.toString("latin1", 0, 7)]).toEqual([7, "sent to"]);
@@ -295,7 +296,7 @@ describe("prepSendZc()", () => {
 
   zeroCopy("that fails notifies as well, or has nothing to notify of", () => {
     using ring = new Ring(8);
-    ring.prepSendZc(0, Buffer.from("no socket"), MSG_NOSIGNAL).userData(1);
+    ring.prepSendZc(0, kept(Buffer.from("no socket")), MSG_NOSIGNAL).userData(1);
     const first = next(ring);
     expect(first.res).toBeLessThan(0);
     if (first.more) expect(next(ring).flags & IORING_CQE_F_NOTIF).toBe(IORING_CQE_F_NOTIF);

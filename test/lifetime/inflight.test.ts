@@ -4,6 +4,7 @@ import { closeSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { BufferRing, POLLIN, Ring, Timespec } from "../../src/index.ts";
 import { openFile, pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 import { connected, connection, listener, sockets } from "../support/net.ts";
@@ -39,15 +40,15 @@ overLayouts((layout) => {
     ring.prepRead(pipes[1].read, buffers[1] as Buffer, 0).async();
     ring.prepPollAdd(pipes[2].read, POLLIN);
     ring.prepRead(pipes[2].read, buffers[2] as Buffer, 0).link();
-    ring.prepLinkTimeout(new Timespec(60));
-    ring.prepTimeout(new Timespec(60));
+    ring.prepLinkTimeout(kept(new Timespec(60)));
+    ring.prepTimeout(kept(new Timespec(60)));
     ring.prepNop();
     ring.submitAndWait(1);
     // One that waits for the ones before it, and one that is never submitted.
     ring.prepNop().drain();
     ring.submit();
     const untouched = openFile(scratch, "untouched", "untouched");
-    ring.prepWrite(untouched, Buffer.from("written"), 0);
+    ring.prepWrite(untouched, kept(Buffer.from("written")), 0);
     closeSoon(ring);
     for (const [i, { write }] of pipes.entries()) writeSync(write, `for nobody ${i}`);
     expect(pipes.map(({ read }) => readOf(read, 32))).toEqual(["for nobody 0", "for nobody 1", "for nobody 2"]);
@@ -182,30 +183,30 @@ describe("close()", () => {
   test("in the middle of a chain does none of it", () => {
     const ring = new Ring(8);
     const fd = openFile(scratch, "chain", "before");
-    ring.prepWrite(fd, Buffer.from("after!"), 0).link();
+    ring.prepWrite(fd, kept(Buffer.from("after!")), 0).link();
     closeSoon(ring);
     expect(readFileSync(join(scratch, "chain"), "utf8")).toBe("before");
     closeSync(fd);
   });
 
   test("by `using`, when its block ends or is left by an error, also after close()", () => {
-    let kept: Ring | undefined;
+    let left: Ring | undefined;
     const leave = (): void => {
       using ring = new Ring(4);
-      kept = ring;
-      ring.prepRead(idle.read, Buffer.alloc(1), 0);
+      left = ring;
+      ring.prepRead(idle.read, kept(Buffer.alloc(1)), 0);
       ring.submit();
       throw new Error("out of here");
     };
     const idle = pipe(scratch);
     expect(leave).toThrow("out of here");
-    expect(kept?.closed).toBe(true);
+    expect(left?.closed).toBe(true);
     {
       using ring = new Ring(4);
       ring.close();
-      kept = ring;
+      left = ring;
     }
-    expect(kept.closed).toBe(true);
+    expect(left.closed).toBe(true);
     closeSync(idle.read);
     closeSync(idle.write);
   });

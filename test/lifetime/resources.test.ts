@@ -4,6 +4,7 @@ import { closeSync } from "node:fs";
 import { BufferPool, BufferRing, type Located, Ring } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { openFile, pattern, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needsThat } from "../support/kernel.ts";
 import { mappingCount } from "../syscall/proc.ts";
 
@@ -61,7 +62,7 @@ describe.each(kinds)("%s", (_name, there, make) => {
     made[Symbol.dispose]();
     // The place that it had is free again.
     make(ring).made.close();
-    ring.prepRead(fd, Buffer.alloc(16), 0);
+    ring.prepRead(fd, kept(Buffer.alloc(16)), 0);
     expect(complete(ring)).toBe(16);
   });
 

@@ -5,6 +5,7 @@ import { BufferPool, BufferRing, type Cqe, EINVAL, IORING_OP_LAST, Ring, type Sq
 import { complete } from "../support/complete.ts";
 import { report } from "../support/child.ts";
 import { openFile, pattern, pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import type { Forked } from "../support/fork.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
@@ -78,7 +79,7 @@ describe("a closed ring", () => {
     test("is found out, with requests queued, completed and in flight before", () => {
       const own = pipe(scratch);
       const ring = ringOf(layout, 8);
-      ring.prepRead(own.read, Buffer.alloc(8), 0);
+      ring.prepRead(own.read, kept(Buffer.alloc(8)), 0);
       ring.prepNop();
       ring.submitAndWait(1);
       const cqe = ring.peekCqe() as Cqe;

@@ -11,6 +11,7 @@ import { Ring } from "../../src/index.ts";
 import type { Cqe } from "../../src/ring/cqe.ts";
 import type { RingOptions } from "../../src/ring/params.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
@@ -63,7 +64,7 @@ describe("peekCqe()", () => {
         using ring = ringOf(layout, 8);
         const { read, write } = pipe(scratch);
         for (let i = 0; i < 5; i++) {
-          ring.prepRead(read, Buffer.alloc(8), 0).userData(i);
+          ring.prepRead(read, kept(Buffer.alloc(8)), 0).userData(i);
           ring.submit();
           expect(ring.peekCqe()).toBeNull();
           writeSync(write, "now");

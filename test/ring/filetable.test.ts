@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { EBADF, IORING_REGISTER_FILES_SKIP, Ring } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { openFile, pattern, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
 const scratch = scratchDirectory();
@@ -148,7 +149,7 @@ test("fixedFile() writes to the file behind the index, not to the descriptor of 
   const own = openFile(scratch, "written", "................");
   ring.registerFiles([-1, own]);
   // Descriptor 1 is standard output.
-  ring.prepWrite(1, Buffer.from("fixed"), 3).fixedFile();
+  ring.prepWrite(1, kept(Buffer.from("fixed")), 3).fixedFile();
   expect(complete(ring)).toBe(5);
   expect(readFileSync(join(scratch, "written"), "utf8")).toBe("...fixed........");
   closeSync(own);

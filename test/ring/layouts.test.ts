@@ -13,6 +13,7 @@ import { Ring } from "../../src/index.ts";
 import type { RingOptions } from "../../src/ring/params.ts";
 import { Mapping } from "../../src/memory.ts";
 import { openFile, pattern, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { firstKernel, has, needs, needsThat } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
@@ -81,7 +82,10 @@ overLayouts((layout) => {
     const own = openSync(path, "w+");
     const read = Buffer.alloc(4);
     ring.reserve(3);
-    ring.prepWrite(own, Buffer.from("link"), 0).userData(1).link();
+    ring
+      .prepWrite(own, kept(Buffer.from("link")), 0)
+      .userData(1)
+      .link();
     ring.prepFsync(own).userData(2).link();
     ring.prepRead(own, read, 0).userData(3);
     ring.submitAndWait(3);
@@ -94,7 +98,7 @@ overLayouts((layout) => {
   test("a failing entry says so and the others go on", () => {
     using ring = ringOf(layout, 4);
     ring.prepNop().userData(1);
-    ring.prepRead(-1, Buffer.alloc(1), 0).userData(2);
+    ring.prepRead(-1, kept(Buffer.alloc(1)), 0).userData(2);
     ring.prepNop().userData(3);
     ring.submitAndWait(3);
     const results: Record<number, number> = {};
@@ -165,13 +169,19 @@ describe("attachWq", () => {
     using third = new Ring(4, { attachWq: first.fd });
     for (const ring of [first, second, third]) {
       // Asynchronous: it runs on the workers that are shared.
-      ring.prepRead(fd, Buffer.alloc(16), 0).userData(1).async();
+      ring
+        .prepRead(fd, kept(Buffer.alloc(16)), 0)
+        .userData(1)
+        .async();
       ring.submitAndWait(1);
       expect(ring.peekCqe()?.res).toBe(16);
       ring.seenCqe();
     }
     first.close();
-    second.prepRead(fd, Buffer.alloc(16), 0).userData(2).async();
+    second
+      .prepRead(fd, kept(Buffer.alloc(16)), 0)
+      .userData(2)
+      .async();
     second.submitAndWait(1);
     expect(second.peekCqe()?.res).toBe(16);
   });
@@ -248,7 +258,7 @@ function polledRing(options: RingOptions): void {
 
   test("what cannot be polled is refused by its completion", () => {
     using ring = open();
-    ring.prepRead(fd, Buffer.alloc(16), 0).userData(9);
+    ring.prepRead(fd, kept(Buffer.alloc(16)), 0).userData(9);
     ring.submitAndWait(1);
     expect(ring.peekCqe()?.userData).toBe(9);
     // EOPNOTSUPP from 5.1 on, EINVAL where the operation cannot be polled at all.

@@ -18,6 +18,7 @@ import operations from "../../operations.json";
 import { syscalls } from "../../syscall/shim.ts";
 import { complete } from "../support/complete.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needsThat } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
@@ -74,7 +75,7 @@ describe("registerEventfd()", () => {
         const fd = makeEventfd();
         const own = pipe(scratch);
         ring.registerEventfd(fd);
-        ring.prepRead(own.read, Buffer.alloc(8), 0).userData(4);
+        ring.prepRead(own.read, kept(Buffer.alloc(8)), 0).userData(4);
         ring.submit();
         expect(signals(fd)).toBe(0);
         writeSync(own.write, "later");
@@ -144,7 +145,7 @@ describe("registerEventfdAsync()", () => {
     ring.cqAdvance(1);
     // On a worker, which is never within the submission.
     writeSync(own.write, "x");
-    ring.prepRead(own.read, Buffer.alloc(1), 0).async();
+    ring.prepRead(own.read, kept(Buffer.alloc(1)), 0).async();
     ring.submitAndWait(1);
     const until = performance.now() + 2000;
     let count = 0;

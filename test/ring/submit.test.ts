@@ -6,6 +6,7 @@ import { EINVAL } from "../../src/abi/errno.gen.ts";
 import { Ring } from "../../src/index.ts";
 import { addressOf } from "../../src/memory.ts";
 import { openFile, pattern, pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
@@ -74,7 +75,14 @@ describe("getSqe()", () => {
     using ring = new Ring(4);
     const first = ring.getSqe();
     expect(ring.prepNop()).toBe(first);
-    expect(ring.prepRead(fd, Buffer.alloc(1), 0).userData(1).link().hardlink().async()).toBe(first);
+    expect(
+      ring
+        .prepRead(fd, kept(Buffer.alloc(1)), 0)
+        .userData(1)
+        .link()
+        .hardlink()
+        .async(),
+    ).toBe(first);
   });
 });
 
@@ -128,7 +136,7 @@ describe("modifiers", () => {
     const words = [...sqe.words.subarray(sqe.at, sqe.at + 16)];
     expect((words[0] as number) >>> 0).toBe(0x12340000 + ((IOSQE_IO_LINK | 16 | 32) << 8) + IORING_OP_NOP);
     expect((words[10] as number) >>> 0).toBe(0xfffdfffe);
-    expect(ring.prepRead(5, Buffer.alloc(1), 0).fd).toBe(5);
+    expect(ring.prepRead(5, kept(Buffer.alloc(1)), 0).fd).toBe(5);
   });
 });
 
@@ -146,7 +154,7 @@ describe("submit()", () => {
 
   test("leaves a request that does not complete alone", () => {
     using ring = new Ring(4);
-    ring.prepRead(idle.read, Buffer.alloc(1), 0);
+    ring.prepRead(idle.read, kept(Buffer.alloc(1)), 0);
     expect(ring.submit()).toBe(1);
     expect(ring.peekCqe()).toBeNull();
   });
@@ -190,7 +198,7 @@ describe("submitAndWait()", () => {
 
   test("of 0 submits and does not wait", () => {
     using ring = new Ring(4);
-    ring.prepRead(idle.read, Buffer.alloc(1), 0);
+    ring.prepRead(idle.read, kept(Buffer.alloc(1)), 0);
     expect(ring.submitAndWait(0)).toBe(1);
   });
 
@@ -209,7 +217,7 @@ describe("submitAndGetEvents()", () => {
   needs("IORING_SETUP_DEFER_TASKRUN")("makes deferred work's completions visible", () => {
     using ring = new Ring(4, { singleIssuer: true, deferTaskrun: true, taskrunFlag: true });
     const own = pipe(scratch);
-    ring.prepRead(own.read, Buffer.alloc(4), 0).userData(1);
+    ring.prepRead(own.read, kept(Buffer.alloc(4)), 0).userData(1);
     expect(ring.submit()).toBe(1);
     writeSync(own.write, "data");
     expect(ring.cqReady()).toBe(0);

@@ -12,6 +12,7 @@ import { WaitArgument } from "../../src/ring/wait.ts";
 import { syscalls } from "../../syscall/shim.ts";
 import { program, run } from "../support/child.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { has, needs } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 import { signalled, type Waited } from "../support/signals.ts";
@@ -56,7 +57,7 @@ describe.each(ways)("%s", (_name, wait) => {
 
   test("returns early with what it waited for", () => {
     using ring = new Ring(4);
-    ring.prepTimeout(Timespec.ofMs(10)).userData(3);
+    ring.prepTimeout(kept(Timespec.ofMs(10))).userData(3);
     ring.submit();
     const [elapsed, cqe] = timed(() => wait(ring, 1, 60_000));
     expect([cqe?.userData, cqe?.res, ring.errno]).toEqual([3, -ETIME, 0]);
@@ -67,7 +68,7 @@ describe.each(ways)("%s", (_name, wait) => {
     "of %p waits for as long as it takes",
     (ms) => {
       using ring = new Ring(4);
-      ring.prepTimeout(Timespec.ofMs(20)).userData(3);
+      ring.prepTimeout(kept(Timespec.ofMs(20))).userData(3);
       ring.submit();
       const [elapsed, cqe] = timed(() => wait(ring, 1, ms));
       expect(cqe?.userData).toBe(3);
@@ -119,7 +120,7 @@ describe("submitAndWaitTimeout()", () => {
     (layout) => {
       test("that submitted something says so as well when the time is up", () => {
         using ring = ringOf(layout, 4);
-        ring.prepRead(idle.read, Buffer.alloc(1), 0).userData(9);
+        ring.prepRead(idle.read, kept(Buffer.alloc(1)), 0).userData(9);
         const [elapsed, cqe] = timed(() => ring.submitAndWaitTimeout(1, 12));
         expect(elapsed).toBeGreaterThanOrEqual(12);
         expect([cqe, ring.errno, ring.sqReady()]).toEqual([null, ETIME, 0]);
@@ -259,7 +260,7 @@ describe("waitCqe()", () => {
 
   test("waits for the next one and submits nothing", () => {
     using ring = new Ring(4);
-    ring.prepTimeout(Timespec.ofMs(10)).userData(1);
+    ring.prepTimeout(kept(Timespec.ofMs(10))).userData(1);
     ring.submit();
     ring.prepNop().userData(2);
     expect(ring.waitCqe()?.userData).toBe(1);
@@ -271,7 +272,7 @@ describe("waitCqes()", () => {
   test("waits for as many as are asked for and submits nothing", () => {
     using ring = new Ring(8);
     ring.prepNop().userData(1);
-    ring.prepTimeout(Timespec.ofMs(15)).userData(2);
+    ring.prepTimeout(kept(Timespec.ofMs(15))).userData(2);
     ring.submit();
     ring.prepNop().userData(3);
     const [elapsed, cqe] = timed(() => ring.waitCqes(2));

@@ -2,6 +2,7 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { AF_INET, type Ring, SOCK_STREAM, SockAddr } from "../../src/index.ts";
 import { complete } from "./complete.ts";
+import { kept } from "./keep.ts";
 
 /** What {@link listener} and {@link connection} need of the kernel: for `needs()`. */
 export const sockets: readonly string[] = ["IORING_OP_BIND", "IORING_OP_LISTEN"];
@@ -27,7 +28,7 @@ export function portOf(fd: number): number {
 export function listener(ring: Ring, backlog: number = 128): { fd: number; port: number } {
   ring.prepSocket(AF_INET, SOCK_STREAM, 0);
   const fd = checked("socket", complete(ring));
-  ring.prepBind(fd, SockAddr.ipv4("127.0.0.1", 0));
+  ring.prepBind(fd, kept(SockAddr.ipv4("127.0.0.1", 0)));
   checked("bind", complete(ring));
   ring.prepListen(fd, backlog);
   checked("listen", complete(ring));
@@ -38,7 +39,7 @@ export function listener(ring: Ring, backlog: number = 128): { fd: number; port:
 export function connected(ring: Ring, port: number): number {
   ring.prepSocket(AF_INET, SOCK_STREAM, 0);
   const fd = checked("socket", complete(ring));
-  ring.prepConnect(fd, SockAddr.ipv4("127.0.0.1", port));
+  ring.prepConnect(fd, kept(SockAddr.ipv4("127.0.0.1", port)));
   checked("connect", complete(ring));
   return fd;
 }

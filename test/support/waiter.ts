@@ -6,6 +6,7 @@ import { closeSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Ring } from "../../src/index.ts";
+import { kept } from "./keep.ts";
 import type { Waited } from "./signals.ts";
 
 const [wait = "", signal = "SIGUSR1"] = process.argv.slice(2) as [string?, NodeJS.Signals?];
@@ -23,8 +24,7 @@ if (!wait.endsWith("without a handler")) {
 }
 
 const ring = new Ring(8);
-const buffer = Buffer.alloc(16);
-ring.prepRead(fifo, buffer, 0).userData(77);
+ring.prepRead(fifo, kept(Buffer.alloc(16)), 0).userData(77);
 const later = wait.endsWith("after a submission");
 if (!later) ring.submit();
 
