@@ -56,7 +56,7 @@ const ROOM_BYTES = 16384;
 /** All connections of one ring, by number. A number is free again when its connection is closed, and not earlier. */
 export class Connections {
   /** Whether a connection's number is its place in the table of registered files; if not, it is a descriptor. */
-  direct: boolean;
+  readonly #direct: boolean;
   /** Something is to be done right after the next submission, which must not wait. */
   urgent = false;
   /** More than that: answers will be left, to be sent before anything is received. */
@@ -81,7 +81,7 @@ export class Connections {
     const { ring, buffers } = equipment;
     this.#ring = ring;
     this.#counters = counters;
-    this.direct = equipment.direct;
+    this.#direct = equipment.direct;
     this.#quiet = ring.hasFeature(IORING_FEAT_CQE_SKIP);
     this.#buffers = buffers;
     this.#pieces = buffers && new Pieces(buffers, MAX_CONNECTIONS);
@@ -305,10 +305,8 @@ export class Connections {
     this.#states[id] = 0;
     if (this.#buffers !== undefined) this.#own.release(id);
     this.#counters[OPEN]!--;
-    const sqe = this.direct ? this.#ring.prepCloseDirect(id) : this.#ring.prepClose(id);
+    const sqe = this.#direct ? this.#ring.prepCloseDirect(id) : this.#ring.prepClose(id);
     this.#quietly(sqe).userDataHalves(id, ON_OTHER);
-    // Kernel: 6.1 lets go of a closed socket, and so tells the client, only on the way back from the system call.
-    this.urgent = true;
   }
 
   /** Receives nothing more on any connection: each is closed when it has its answer. */
@@ -343,7 +341,7 @@ export class Connections {
   /** Says what a request on a connection is about, and that its number is a place in the table if it is one. */
   #tag(sqe: Sqe, id: number, on: number): void {
     sqe.userDataHalves(id, on);
-    if (this.direct) sqe.fixedFile();
+    if (this.#direct) sqe.fixedFile();
   }
 
   /** Has a request report its failure only, where the kernel can. */

@@ -41,6 +41,8 @@ export class Server {
   readonly #ring: Ring;
   readonly #counters: Counters;
   readonly #connections: Connections;
+  readonly #direct: boolean;
+  #multishot: boolean;
   /** How long a wait may be where nothing can end it. */
   #lookMs: number;
   /** How many completions the next wait is for. */
@@ -53,6 +55,8 @@ export class Server {
   constructor(equipment: Equipment, counters: Counters) {
     this.#ring = equipment.ring;
     this.#counters = counters;
+    this.#direct = equipment.direct;
+    this.#multishot = equipment.multishot;
     this.#connections = new Connections(equipment, counters);
     this.#lookMs = equipment.canBeWoken ? Infinity : LOOK_MS;
     // Kernel: 6.12 was the first that can wait for several at first, and then for one.
@@ -148,29 +152,29 @@ export class Server {
 
   #accept(): void {
     if (this.#deadline !== Infinity) return;
-    // Direct descriptors spare the process's table of descriptors, and each request the look-up there.
-    const sqe = this.#connections.direct
-      ? this.#ring.prepMultishotAcceptDirect(LISTENER)
-      : this.#ring.prepAccept(LISTENER, null, null, SOCK_CLOEXEC);
+    const sqe = !this.#multishot
+      ? this.#ring.prepAccept(LISTENER, null, null, SOCK_CLOEXEC)
+      : this.#direct
+        ? this.#ring.prepMultishotAcceptDirect(LISTENER)
+        : this.#ring.prepMultishotAccept(LISTENER, null, null, SOCK_CLOEXEC);
     sqe.fixedFile().userDataHalves(0, ON_ACCEPT);
   }
 
   /** A connection, or a failure; the request goes on if there is `more`. */
   #onAccept(res: number, more: boolean): void {
     if (res >= 0) this.#welcome(res);
-    if (more || this.#deadline !== Infinity) return;
-    if (res === -EINVAL && this.#connections.direct) {
-      // Kernel: 5.19 was the first to accept again and again, and to choose a place in the table.
-      this.#connections.direct = false;
+    if (more) return;
+    if (res === -EINVAL && this.#multishot && !this.#direct) {
+      this.#multishot = false;
       this.#accept();
     } else if (res === -EAGAIN) {
-      // Kernel: until 5.1x accepting from a nonblocking socket, as Bun's are, did not wait.
+      // Kernel: 5.10 does not wait for a connection on a nonblocking socket, as Bun's are.
       this.#ring.prepPollAdd(LISTENER, POLLIN).fixedFile().link().userDataHalves(0, ON_OTHER);
       this.#accept();
     } else if (res === -EMFILE || res === -ENFILE || res === -ENOBUFS || res === -ENOMEM) {
       this.#ring.prepTimeout(PAUSE, 0, 0).userDataHalves(0, ON_PAUSE_END);
     } else {
-      if (this.#connections.direct) this.#counters[REARMS]!++;
+      if (this.#multishot) this.#counters[REARMS]!++;
       this.#accept();
     }
   }

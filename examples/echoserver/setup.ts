@@ -41,7 +41,9 @@ export interface Equipment {
   readonly port: number;
   /** Shared buffers, which multishot receives fill; undefined where the kernel lacks them. */
   readonly buffers: BufferRing | undefined;
-  /** Whether to try multishot accepts into direct descriptors. */
+  /** Whether one request accepts all connections. */
+  readonly multishot: boolean;
+  /** Whether connections are places in the table of registered files; if not, they are descriptors. */
   readonly direct: boolean;
   /** Whether another ring can wake this one. */
   readonly canBeWoken: boolean;
@@ -70,8 +72,9 @@ export function equip(endpoint: Endpoint, plain: boolean, sizes: Sizes = USUAL):
       ring,
       port,
       buffers,
-      // Kernel: 5.19 brought both SOCKET and direct descriptors where there is room; a refusal is handled as well.
-      direct: !plain && ring.supports(IORING_OP_SOCKET),
+      // Kernel: SOCKET and accepts of many connections both came with 5.19; a refusal is handled as well.
+      multishot: !plain && ring.supports(IORING_OP_SOCKET),
+      direct: !plain && letsGoAtOnce(),
       canBeWoken: !plain && ring.supports(IORING_OP_MSG_RING),
       how: `listening through ${plain ? "Bun.listen" : listening}, receiving into ${receiving}`,
     };
@@ -91,6 +94,18 @@ function registerFiles(ring: Ring): void {
       if (!(error instanceof UringError) || error.errno !== -EMFILE || count < 64) throw error;
     }
   }
+}
+
+/**
+ * Whether a direct descriptor that is closed is let go of at once.
+ *
+ * Kernel: before 6.13 its file stays open until every request on a direct descriptor that was there earlier has ended,
+ * and the accept, whose listening socket is one, never does. Nothing tells, except a flag that is of the same release.
+ */
+function letsGoAtOnce(): boolean {
+  const ring = attempt(() => new Ring(1, { iopoll: true, hybridIopoll: true }));
+  ring?.close();
+  return ring !== undefined;
 }
 
 /** The shared buffers, if the kernel has any. */
