@@ -130,6 +130,7 @@ export abstract class Multishot<T, Item = T> implements MultishotIterator<T>, En
     const item = this.#queue.shift();
     if (item !== undefined) {
       if (!this.#shooting && this.#queue.size <= this.#maxQueued / 2) this.#resume();
+      if (this.#ended && this.#queue.size === 0) this.reactor.endings.delete(this);
       return Promise.resolve({ done: false, value: this.handOver(item) });
     }
     this.#begin();
@@ -187,6 +188,7 @@ export abstract class Multishot<T, Item = T> implements MultishotIterator<T>, En
   /** Ends it: discards what waits, and cancels what is in flight; resolves when that is over. */
   #leave(): Promise<void> {
     for (const item of this.#queue.drain()) this.discard(item);
+    this.reactor.endings.delete(this);
     if (this.#ended) return Promise.resolve();
     this.#ending = true;
     if (!this.#shooting) {
@@ -202,7 +204,8 @@ export abstract class Multishot<T, Item = T> implements MultishotIterator<T>, En
   #finish(failure: { readonly reason: unknown } | undefined): void {
     this.#ended = true;
     this.#failure = failure;
-    this.reactor.endings.delete(this);
+    // What is still to be read lies in memory that goes with the ring.
+    if (this.#queue.size === 0) this.reactor.endings.delete(this);
     this.#signal?.removeEventListener("abort", this.#abort);
     for (const waiter of this.#waiters.drain()) this.#last().then(waiter.resolve, waiter.reject);
     for (const left of this.#leaving) left();

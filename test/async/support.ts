@@ -15,21 +15,22 @@ export function ringForFile(options: AsyncRingOptions = {}): AsyncRing {
   return ring;
 }
 
-/** A socket that listens on a free port of the loopback, with its address. */
+/**
+ * A socket that listens on the loopback, with its address. The port is tried for, below those that the kernel gives:
+ * what the kernel chose could be asked only of the newest, or of a table that is slow where many connections have ended.
+ */
 export async function listener(ring: AsyncRing, backlog: number = 512): Promise<{ fd: number; address: SockAddr }> {
   const fd = await ring.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  await ring.bind(fd, SockAddr.ipv4("127.0.0.1", 0));
-  await ring.listen(fd, backlog);
-  return { fd, address: await nameOf(fd) };
-}
-
-/** The address that the kernel gave a listening socket, from its own table: not every kernel's ring can be asked. */
-async function nameOf(fd: number): Promise<SockAddr> {
-  const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[0];
-  const lines = (await Bun.file("/proc/self/net/tcp").text()).split("\n");
-  const line = lines.map((text) => text.trim().split(/\s+/)).find((fields) => fields[9] === inode);
-  const port = Number.parseInt(line?.[1]?.split(":")[1] ?? "", 16);
-  return SockAddr.ipv4("127.0.0.1", port);
+  for (;;) {
+    const address = SockAddr.ipv4("127.0.0.1", 15_000 + Math.floor(Math.random() * 17_000));
+    try {
+      await ring.bind(fd, address);
+      await ring.listen(fd, backlog);
+      return { fd, address };
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
+    }
+  }
 }
 
 /** Both ends of a connection over the loopback. */
@@ -53,6 +54,11 @@ export function descriptors(): string[] {
     })
     .filter((text) => /socket:|pipe:|io_uring|uring-test/.test(text))
     .toSorted();
+}
+
+/** Descriptors that were not there before. The runtime may have closed some of its own meanwhile. */
+export function strays(before: readonly string[]): string[] {
+  return descriptors().filter((each) => !before.includes(each));
 }
 
 /** The error that a promise rejects with; throws if it does not. */

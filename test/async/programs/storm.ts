@@ -217,9 +217,15 @@ async function live(): Promise<void> {
     },
     100 + random(400),
   );
-  const results = await Promise.allSettled(work);
+  let over = 0;
+  const each = work.map((one) => one.finally(() => over++));
+  const patience = setTimeout(() => {
+    throw new Error(`a ring does not end: ${over} of ${work.length} are over, ${JSON.stringify(ring.stats())}`);
+  }, 10_000);
+  const results = await Promise.allSettled(each);
   await ring.close();
-  for (const each of sockets) closeSync(each);
+  clearTimeout(patience);
+  for (const socket of sockets) closeSync(socket);
   for (const result of results) {
     const code = result.status === "rejected" ? (result.reason as { code?: string }).code : "ECANCELED";
     if (code !== "ECANCELED" && code !== "ERR_URING_CLOSED") throw (result as PromiseRejectedResult).reason;
