@@ -18,20 +18,13 @@ async function run(kind: string, ops: number, tracer: readonly string[]): Promis
   return JSON.parse(await output([...tracer, ...bun("sqpoll", kind, String(ops))], 60_000)) as Outcome;
 }
 
-/** All system calls of a process and its threads, as `strace -c` adds them up. */
-async function traced(kind: string, ops: number): Promise<{ calls: number; ops: number }> {
+/** All system calls of a process and its threads per operation, as `strace -c` adds them up; starting and ending too. */
+async function traced(kind: string, ops: number): Promise<number> {
   const file = join(scratch(), "strace");
   const outcome = await run(kind, ops, ["strace", "-f", "-c", "-U", "calls,name", "-o", file]);
   const total = readFileSync(file, "utf8").match(/^\s*(\d+)\s+total$/m)?.[1];
   if (total === undefined) throw new Error("Cannot read what strace counted");
-  return { calls: Number(total), ops: outcome.ops };
-}
-
-/** System calls per operation: what a long run has more than a short one, so that starting and ending do not count. */
-async function tracedPerOp(kind: string, ops: number): Promise<number> {
-  const short = await traced(kind, ops);
-  const long = await traced(kind, ops * 4);
-  return (long.calls - short.calls) / (long.ops - short.ops);
+  return Number(total) / outcome.ops;
 }
 
 /** Whether strace(1) is here and may trace. */
@@ -53,7 +46,7 @@ export const sqpoll: Bench = {
       ["enter", "without (control)"],
     ] as const) {
       const { enters, ops: done, wallNs, cpuNs } = await run(kind, ops, []);
-      const calls = hasStrace ? await tracedPerOp(kind, options.smoke ? ops : ops / 4) : null;
+      const calls = hasStrace ? await traced(kind, ops) : null;
       rows.push({ label, ops: done, enters: enters / done, calls, wallNs: wallNs / done, cpuNs: cpuNs / done });
       if (kind === "sqpoll")
         goals.push({ what: "system calls per operation", got: calls ?? enters / done, limit: 0.01, atMost: true });
