@@ -17,6 +17,7 @@ import {
 import { Mapping } from "../memory.ts";
 import { syscalls } from "../../syscall/shim.ts";
 import { Params } from "./params.ts";
+import { getProbe } from "./probe.ts";
 import { setUpRing } from "./setup.ts";
 
 /** A defect. */
@@ -42,7 +43,7 @@ const resizeLosesWide: Quirk = {
   kernels: "6.13 and later, until patched; 6.18.44 is",
   source: "io_uring/register.c of 6.13; tried on 6.18.44",
   remedy: "resizeRings() tries it on a ring of its own, and refuses while completions are not seen where it is so",
-  present: () => (losesWide ??= tryWideResize()),
+  present: () => (losesWide ??= getProbe().supportsRegister(IORING_REGISTER_RESIZE_RINGS) && tryWideResize()),
 };
 
 let losesWide: boolean | undefined;

@@ -254,6 +254,8 @@ export abstract class BufferRegistrations extends Registering {
   /**
    * Takes the buffers' table away. Requests in flight keep what they use.
    *
+   * Kernel: before 6.13 this waits until none is in flight that uses one of them; cancel those first that may not end.
+   *
    * @throws Error `ERR_URING_STATE` where none is registered.
    * @kernel 5.1
    * @man io_uring_unregister_buffers(3)

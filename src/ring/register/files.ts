@@ -165,6 +165,8 @@ export abstract class FileRegistrations extends BufferRegistrations {
   /**
    * Takes the files' table away. Requests in flight keep what they use.
    *
+   * Kernel: before 6.13 this waits until none is in flight that uses one of them; cancel those first that may not end.
+   *
    * @throws Error `ERR_URING_STATE` where none is registered.
    * @kernel 5.1
    * @man io_uring_unregister_files(3)
