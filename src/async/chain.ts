@@ -256,9 +256,10 @@ export class Chain implements Unit {
 
   /** The first link that failed by itself; where all are canceled that are not good, the one before them fell short. */
   #broken(results: readonly number[]): number {
+    // Kernel: before 5.18 a descriptor that there is not fails when the chain is submitted, and cancels what is before it.
     const failed = this.#links.findIndex((link, i) => !link.good && results[i] !== -ECANCELED);
+    if (failed >= 0) return failed;
     const canceled = results.indexOf(-ECANCELED);
-    if (failed >= 0 && (canceled < 0 || failed < canceled || this.#flag === IOSQE_IO_HARDLINK)) return failed;
     return this.#links[canceled - 1]?.short === true ? canceled - 1 : Math.max(canceled, 0);
   }
 

@@ -7,6 +7,7 @@ import { ChainError } from "../../src/async/chain.ts";
 import { EBADF, ECANCELED, Iovecs, Timespec } from "../../src/index.ts";
 import { openFile, pattern, pipe, scratchDirectory } from "../support/files.ts";
 import { descriptors, rejection, ringForFile, strays } from "./support.ts";
+import { has } from "../support/kernel.ts";
 
 const directory = scratchDirectory();
 const ring = ringForFile();
@@ -46,8 +47,10 @@ test("chain() tells the link that failed from those that were canceled", async (
       },
       { hard },
     );
+  // Kernel: before 5.18 a descriptor that there is not cancels what is before it, too.
+  const first = has("IORING_FEAT_LINKED_FILE") ? 0 : -ECANCELED;
   expect(await failure(build(false))).toEqual({
-    results: [0, -EBADF, -ECANCELED, -ECANCELED],
+    results: [first, -EBADF, -ECANCELED, -ECANCELED],
     broken: 1,
     code: "EBADF",
   });
