@@ -3,7 +3,14 @@
  * Arguments: how many, a ring's options, and "full" for rings with everything registered that a ring can have.
  */
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { BufferPool, BufferRing, Ring, type RingOptions } from "../../src/index.ts";
+import {
+  BufferPool,
+  BufferRing,
+  getProbe,
+  IORING_REGISTER_PBUF_RING,
+  Ring,
+  type RingOptions,
+} from "../../src/index.ts";
 import { syscalls } from "../../syscall/shim.ts";
 import { descriptorCount, mappingCount } from "../syscall/proc.ts";
 
@@ -16,6 +23,7 @@ export interface Left {
 }
 
 const [count = "1", options = "{}", kind = ""] = process.argv.slice(2);
+const providesBuffers = getProbe().supportsRegister(IORING_REGISTER_PBUF_RING);
 const ringOptions = JSON.parse(options) as RingOptions;
 const file = openSync("/dev/null", "r");
 const eventfd = syscalls().eventfd(0, 0);
@@ -29,7 +37,7 @@ function one(): void {
   using ring = new Ring(8, ringOptions);
   if (kind === "full") {
     new BufferPool(ring, { count: 4, size: 1024 });
-    new BufferRing(ring, { group: 1, entries: 4, size: 1024 });
+    if (providesBuffers) new BufferRing(ring, { group: 1, entries: 4, size: 1024 });
     ring.registerFiles([file, -1]);
     ring.registerEventfd(eventfd);
     // The path is copied to memory that belongs to the entry.
