@@ -97,6 +97,15 @@ const programs = [
 /** Where this machine keeps its programs, those for administrators among them. */
 const PATH = `${process.env["PATH"]}:/sbin:/usr/sbin`;
 
+/** test/support/launch.c, compiled: guests have no compiler. Nothing where this machine has none. */
+function launcher(): Iterable<Uint8Array> {
+  const compiler = Bun.which("cc") ?? Bun.which("gcc") ?? Bun.which("clang");
+  const path = join(cacheFolder(), "images", "launch");
+  const source = join(project, "test/support/launch.c");
+  if (compiler === null || Bun.spawnSync([compiler, "-O1", "-static", "-o", path, source]).exitCode !== 0) return [];
+  return file("bin/uring-test-launch", readFileSync(path));
+}
+
 /** The part of programs, in the cache under what it is made of. */
 async function makeBase(): Promise<string> {
   const busybox = Bun.which("busybox");
@@ -117,6 +126,7 @@ async function makeBase(): Promise<string> {
   const loader = libraries.find(({ inside }) => inside.includes("ld-"))?.inside ?? "";
   const others = [
     ...own.map((path) => file(`bin/${basename(path)}`, readFileSync(path))),
+    launcher(),
     file("bin/ldd", `#!/bin/sh\nexec /${loader} --list "$1"\n`),
   ];
   const users = [folder("etc"), file("etc/passwd", "root:x:0:0:root:/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")];

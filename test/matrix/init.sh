@@ -62,13 +62,14 @@ for module in /modules/*.ko; do
 done
 mkdir -p /scratch
 if mount -t ext4 "$(disk scratch)" /scratch; then
-  mkdir -p /scratch/tmp
+  mkdir -p -m 1777 /scratch/tmp
   export TMPDIR=/scratch/tmp
 fi
 URING_TEST_PI_DEVICE=$(disk protected)
 URING_TEST_ZONED_DEVICE=$(disk zoned)
 URING_TEST_NVME_DEVICE=$(disk blank)
-export URING_TEST_PI_DEVICE URING_TEST_ZONED_DEVICE URING_TEST_NVME_DEVICE
+export URING_TEST_PI_DEVICE URING_TEST_ZONED_DEVICE URING_TEST_NVME_DEVICE URING_TEST_OWN_SYSTEM=1
+chmod 1777 /tmp
 mkdir -p /out
 uname -r > /out/release
 cd /project || finish

@@ -1,7 +1,8 @@
 /**
  * Boots kernels and runs the tests, or any command, in each.
  */
-import { rm } from "node:fs/promises";
+import { appendFileSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ArchiveUnreachable, cacheFolder } from "../../gen/apt.ts";
@@ -105,19 +106,22 @@ function answersOf(kernel: string): (name: string) => boolean | undefined {
 /** What the kernels that ran answered. */
 const answers = new Map<string, Measured>();
 
-/** Leaves all that a guest handed in where it can be read. */
-async function keep(kernel: string, result: Result): Promise<void> {
-  const folder = join(results, kernel);
-  await rm(folder, { recursive: true, force: true });
-  const files = Object.entries({ console: result.console, output: result.output });
-  for (const [name, text] of [...files, ...result.files]) await Bun.write(join(folder, name), text);
+/** Leaves all that a guest handed in where it can be read; what it prints is there as it comes. */
+async function keep(folder: string, result: Result): Promise<void> {
+  for (const [name, text] of result.files) await Bun.write(join(folder, name), text);
+  await Bun.write(join(folder, "console"), result.console);
 }
 
 async function runOne(kernel: Kernel, plan: Plan, machine: Machine, alone: boolean): Promise<Verdict> {
-  const print = alone ? (text: string): void => void process.stdout.write(text) : undefined;
+  const folder = join(results, kernel.kernel);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
   console.log(`== ${kernel.kernel} (${kernel.release}): boots`);
-  const result = await boot(kernel, plan, machine, print);
-  await keep(kernel.kernel, result);
+  const result = await boot(kernel, plan, machine, (text) => {
+    appendFileSync(join(folder, "output"), text);
+    if (alone) process.stdout.write(text);
+  });
+  await keep(folder, result);
   const answer = result.files.get("ask.json") ?? "";
   if (answer.startsWith("{")) answers.set(kernel.kernel, JSON.parse(answer) as Measured);
   const verdict = verdictOf(kernel, plan.steps, result, answersOf(kernel.kernel));

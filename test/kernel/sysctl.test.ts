@@ -1,0 +1,54 @@
+/**
+ * A system where io_uring is forbidden by kernel.io_uring_disabled: what is said of it, and what goes on. The setting is
+ * the whole system's: the tests run only where the system was made for them.
+ */
+import { afterEach, expect } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { Ring } from "../../src/index.ts";
+import type { Attempt } from "../support/attempt.ts";
+import { report } from "../support/child.ts";
+import { complete } from "../support/complete.ts";
+import { needsThat } from "../support/kernel.ts";
+import { asNobody } from "../support/launch.ts";
+
+const setting = "/proc/sys/kernel/io_uring_disabled";
+const own = process.env["URING_TEST_OWN_SYSTEM"] !== undefined;
+const forbidding = own
+  ? needsThat(existsSync(setting), "the sysctl kernel.io_uring_disabled, Linux 6.6")
+  : needsThat(false, "a system of its own, which URING_TEST_OWN_SYSTEM says it is");
+
+const forbid = (level: number): void => writeFileSync(setting, String(level));
+const attempt = (launcher: readonly string[] = []): Attempt => report<Attempt>("attempt.ts", ["ring", "{}"], launcher);
+
+afterEach(() => {
+  if (own && existsSync(setting)) forbid(0);
+});
+
+forbidding("at 2 nobody gets a ring, and is told how to", () => {
+  forbid(2);
+  const { code, message } = attempt();
+  expect(code).toBe("EPERM");
+  expect(message).toContain("kernel.io_uring_disabled = 2");
+  expect(message).toContain("sysctl -w kernel.io_uring_disabled=0");
+});
+
+forbidding("at 1 only who may do everything gets one", () => {
+  forbid(1);
+  expect(attempt().message).toBe("made");
+  const { code, message } = attempt(asNobody);
+  expect(code).toBe("EPERM");
+  expect(message).toContain("kernel.io_uring_disabled = 1");
+});
+
+forbidding("at 0 everybody gets one", () => {
+  forbid(0);
+  expect(attempt(asNobody).message).toBe("made");
+});
+
+forbidding("a ring that is there goes on", () => {
+  using ring = new Ring(4);
+  forbid(2);
+  ring.prepNop();
+  expect(complete(ring)).toBe(0);
+  expect(() => new Ring(4)).toThrow(expect.objectContaining({ code: "EPERM" }));
+});
