@@ -22,7 +22,7 @@ import {
   SOCK_DGRAM,
   SockAddr,
 } from "../../src/index.ts";
-import { complete, next, several } from "../support/complete.ts";
+import { awaited, complete, next, several } from "../support/complete.ts";
 import { pattern } from "../support/files.ts";
 import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
@@ -180,7 +180,7 @@ describe("prepRecvMultishot()", () => {
         let received = "";
         for (let i = 0; i < 20; i++) {
           writeSync(client, `message ${i};`);
-          expect(ring.waitCqes(1, 2000)).not.toBeNull();
+          expect(awaited(ring)).not.toBeNull();
           ring.forEachCqe((cqe) => {
             expect([cqe.userData, cqe.more, cqe.hasBuffer]).toEqual([1, true, true]);
             const start = buffers.take(cqe);
@@ -212,7 +212,7 @@ describe("prepRecvMultishot()", () => {
     const results: [number, boolean][] = [];
     ring.submit();
     while (results.at(-1)?.[1] !== false) {
-      const cqe = ring.waitCqes(1, 2000);
+      const cqe = awaited(ring);
       if (cqe === null) break;
       results.push([cqe.res, cqe.more]);
       const start = buffers.take(cqe);
@@ -224,7 +224,7 @@ describe("prepRecvMultishot()", () => {
     buffers.recycle(0);
     ring.prepRecvMultishot(server).bufferSelect(1).userData(2);
     ring.submit();
-    const cqe = ring.waitCqes(1, 2000);
+    const cqe = awaited(ring);
     expect([cqe?.userData, cqe?.res, cqe?.bufferId]).toEqual([2, 4, 0]);
     closeSync(client);
     closeSync(server);

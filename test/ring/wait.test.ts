@@ -29,11 +29,17 @@ afterAll(() => {
   closeSync(idle.write);
 });
 
-/** Milliseconds that an act took, and what it returned. */
-function timed<T>(act: () => T): [number, T] {
-  const before = performance.now();
-  const result = act();
-  return [performance.now() - before, result];
+/**
+ * Milliseconds that a wait took, and what it returned. One that was interrupted is made again: the engine has a signal
+ * of its own, with which it stops this thread when it collects garbage elsewhere.
+ */
+function timed<T>(ring: Ring, wait: () => T): [number, T] {
+  for (let attempt = 0; ; attempt++) {
+    const before = performance.now();
+    const result = wait();
+    const elapsed = performance.now() - before;
+    if (ring.errno !== EINTR || attempt === 5) return [elapsed, result];
+  }
 }
 
 /** Far more than any of these waits may take, on however busy a machine. */
@@ -48,7 +54,7 @@ const ways: [string, (ring: Ring, n: number, timeoutMs: number) => Cqe | null][]
 describe.each(ways)("%s", (_name, wait) => {
   test.each([0, 0.5, 1, 7.25, 30])("waits %p ms, no less", (timeoutMs) => {
     using ring = new Ring(4);
-    const [elapsed, cqe] = timed(() => wait(ring, 1, timeoutMs));
+    const [elapsed, cqe] = timed(ring, () => wait(ring, 1, timeoutMs));
     expect(cqe).toBeNull();
     expect(ring.errno).toBe(ETIME);
     expect(elapsed).toBeGreaterThanOrEqual(timeoutMs);
@@ -59,7 +65,7 @@ describe.each(ways)("%s", (_name, wait) => {
     using ring = new Ring(4);
     ring.prepTimeout(kept(Timespec.ofMs(10))).userData(3);
     ring.submit();
-    const [elapsed, cqe] = timed(() => wait(ring, 1, 60_000));
+    const [elapsed, cqe] = timed(ring, () => wait(ring, 1, 60_000));
     expect([cqe?.userData, cqe?.res, ring.errno]).toEqual([3, -ETIME, 0]);
     expect(elapsed).toBeLessThan(LATE_MS);
   });
@@ -70,7 +76,7 @@ describe.each(ways)("%s", (_name, wait) => {
       using ring = new Ring(4);
       ring.prepTimeout(kept(Timespec.ofMs(20))).userData(3);
       ring.submit();
-      const [elapsed, cqe] = timed(() => wait(ring, 1, ms));
+      const [elapsed, cqe] = timed(ring, () => wait(ring, 1, ms));
       expect(cqe?.userData).toBe(3);
       expect(elapsed).toBeGreaterThanOrEqual(15);
     },
@@ -80,7 +86,7 @@ describe.each(ways)("%s", (_name, wait) => {
     using ring = new Ring(4);
     ring.prepNop().userData(1);
     ring.submit();
-    const [elapsed, cqe] = timed(() => wait(ring, 2, 10));
+    const [elapsed, cqe] = timed(ring, () => wait(ring, 2, 10));
     expect(elapsed).toBeGreaterThanOrEqual(10);
     expect([cqe?.userData, ring.cqReady()]).toEqual([1, 1]);
   });
@@ -121,7 +127,7 @@ describe("submitAndWaitTimeout()", () => {
       test("that submitted something says so as well when the time is up", () => {
         using ring = ringOf(layout, 4);
         ring.prepRead(idle.read, kept(Buffer.alloc(1)), 0).userData(9);
-        const [elapsed, cqe] = timed(() => ring.submitAndWaitTimeout(1, 12));
+        const [elapsed, cqe] = timed(ring, () => ring.submitAndWaitTimeout(1, 12));
         expect(elapsed).toBeGreaterThanOrEqual(12);
         expect([cqe, ring.errno, ring.sqReady()]).toEqual([null, ETIME, 0]);
       });
@@ -131,7 +137,7 @@ describe("submitAndWaitTimeout()", () => {
 
   test("waits past a second", () => {
     using ring = new Ring(4);
-    const [elapsed] = timed(() => ring.submitAndWaitTimeout(1, 1020));
+    const [elapsed] = timed(ring, () => ring.submitAndWaitTimeout(1, 1020));
     expect(elapsed).toBeGreaterThanOrEqual(1020);
     expect(elapsed).toBeLessThan(1020 + LATE_MS);
   });
@@ -153,7 +159,7 @@ describe("submitAndWaitTimeout()", () => {
 describe("on a ring that is iopoll", () => {
   test.each(ways)("%s ends when its time is up", (_name, wait) => {
     using ring = new Ring(4, { iopoll: true });
-    const [elapsed, cqe] = timed(() => wait(ring, 1, 15));
+    const [elapsed, cqe] = timed(ring, () => wait(ring, 1, 15));
     expect(cqe).toBeNull();
     expect(ring.errno).toBe(ETIME);
     expect(elapsed).toBeGreaterThanOrEqual(15);
@@ -165,7 +171,7 @@ describe("minWaitUsec", () => {
   needs("IORING_FEAT_MIN_TIMEOUT")("makes one completion enough once it has passed", () => {
     using ring = new Ring(4);
     ring.prepNop().userData(1);
-    const [elapsed, cqe] = timed(() => ring.submitAndWaitTimeout(2, 10_000, { minWaitUsec: 15_000 }));
+    const [elapsed, cqe] = timed(ring, () => ring.submitAndWaitTimeout(2, 10_000, { minWaitUsec: 15_000 }));
     expect(cqe?.userData).toBe(1);
     expect(elapsed).toBeGreaterThanOrEqual(15);
     expect(elapsed).toBeLessThan(LATE_MS);
@@ -176,7 +182,7 @@ describe("minWaitUsec", () => {
     using ring = new Ring(4);
     ring.prepNop();
     ring.prepNop();
-    const [elapsed] = timed(() => ring.submitAndWaitTimeout(2, 60_000, { minWaitUsec: 30_000_000 }));
+    const [elapsed] = timed(ring, () => ring.submitAndWaitTimeout(2, 60_000, { minWaitUsec: 30_000_000 }));
     expect([elapsed < LATE_MS, ring.cqReady()]).toEqual([true, 2]);
   });
 
@@ -205,7 +211,7 @@ describe("absolute", () => {
     using ring = new Ring(4);
     /** The kernel's clock in milliseconds, as coarse as it is shown: ten of them. */
     const now = (): number => Number.parseFloat(readFileSync("/proc/uptime", "utf8")) * 1000;
-    const [past, cqe] = timed(() => ring.submitAndWaitTimeout(1, 1, { absolute: true }));
+    const [past, cqe] = timed(ring, () => ring.submitAndWaitTimeout(1, 1, { absolute: true }));
     expect([cqe, ring.errno, past < LATE_MS]).toEqual([null, ETIME, true]);
     const until = now() + 60;
     ring.waitCqes(1, until, { absolute: true });
@@ -275,7 +281,7 @@ describe("waitCqes()", () => {
     ring.prepTimeout(kept(Timespec.ofMs(15))).userData(2);
     ring.submit();
     ring.prepNop().userData(3);
-    const [elapsed, cqe] = timed(() => ring.waitCqes(2));
+    const [elapsed, cqe] = timed(ring, () => ring.waitCqes(2));
     expect(elapsed).toBeGreaterThanOrEqual(10);
     expect([cqe?.userData, ring.cqReady(), ring.sqReady()]).toEqual([1, 2, 1]);
   });

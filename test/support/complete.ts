@@ -1,5 +1,5 @@
 /** What a test does most: submit the one request it prepared, wait for it, and see what came of it. */
-import type { Cqe, Ring } from "../../src/index.ts";
+import { type Cqe, EINTR, type Ring } from "../../src/index.ts";
 
 /** Submits what is queued and returns the result of the one completion that must come of it within two seconds. */
 export function complete(ring: Ring): number {
@@ -14,11 +14,24 @@ export interface Completion {
   more: boolean;
 }
 
+/**
+ * Submits what is queued and waits for `n` completions, whoever interrupts: the engine stops this thread with a signal
+ * of its own to look at its stack while it collects garbage elsewhere, and a wait then ends with EINTR. Null where the
+ * time is up.
+ */
+export function awaited(ring: Ring, n: number = 1, timeoutMs: number = 2000): Cqe | null {
+  const until = performance.now() + timeoutMs;
+  for (;;) {
+    const cqe = ring.submitAndWaitTimeout(n, Math.max(until - performance.now(), 0));
+    if (ring.cqReady() >= n || (ring.errno !== EINTR && performance.now() >= until)) return cqe;
+  }
+}
+
 /** Submits what is queued and takes the next completion, which must come within two seconds, whatever it is. */
 export function next(ring: Ring, timeoutMs: number = 0): Completion {
-  const cqe = ring.submitAndWaitTimeout(1, timeoutMs || 2000);
+  const cqe = awaited(ring, 1, timeoutMs || 2000);
   if (cqe === null) throw new Error(`no completion came (errno ${ring.errno})`);
-  const { res, flags, userData, more } = cqe as Cqe;
+  const { res, flags, userData, more } = cqe;
   ring.seenCqe();
   return { res, flags, userData, more };
 }
