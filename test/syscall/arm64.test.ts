@@ -30,9 +30,9 @@ report() {
   "$@" 2>&1
   echo "@@ $name $?"
 }
-report shim bun test test/syscall/shim.test.ts test/syscall/bun.test.ts
-report shim-libc bun --no-ffi-cc test test/syscall/shim.test.ts test/syscall/bun.test.ts
-report library bun test ./test/conformance test/unit/memory.test.ts test/unit/errors.test.ts
+report shim bun test --timeout 60000 test/syscall/shim.test.ts test/syscall/bun.test.ts
+report shim-libc bun --no-ffi-cc test --timeout 60000 test/syscall/shim.test.ts test/syscall/bun.test.ts
+report library bun test --timeout 60000 ./test/conformance test/unit/memory.test.ts test/unit/errors.test.ts
 report nop bun test/syscall/nop.ts
 report nop-libc bun --no-ffi-cc test/syscall/nop.ts
 /bin/busybox poweroff -f
