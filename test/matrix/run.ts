@@ -2,7 +2,7 @@
  * Boots kernels and runs the tests, or any command, in each.
  */
 import { appendFileSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ArchiveUnreachable, cacheFolder } from "../../gen/apt.ts";
@@ -93,7 +93,16 @@ async function getTools(): Promise<void> {
   if (still !== undefined) unable(still);
 }
 
-const results = join(cacheFolder(), "results");
+/** Each run has its own, because several may be under way; those of earlier days go. */
+const results = join(cacheFolder(), "results", `${new Date().toISOString().slice(0, 10)}-${process.pid}`);
+
+async function dropOldResults(): Promise<void> {
+  const folder = join(cacheFolder(), "results");
+  const today = new Date().toISOString().slice(0, 10);
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) if (!name.startsWith(today)) await rm(join(folder, name), { recursive: true, force: true });
+}
+
 const facts = await readKernels();
 const newest = facts.at(-1) ?? fail("there are no facts of any kernel");
 
@@ -155,6 +164,7 @@ function missing({ kernel }: Wanted, error: unknown): Verdict {
 
 async function main(): Promise<boolean> {
   await getTools();
+  await dropOldResults();
   const wanted = wantedKernels();
   if (values.record && (values.only !== undefined || command.length > 0)) fail("--record takes all kernels and tests");
   if (values.shell && wanted.length !== 1) fail("--shell takes one kernel: --only KERNEL");
@@ -166,7 +176,9 @@ async function main(): Promise<boolean> {
   if (bootable.length === 0 && had.every((one) => !("image" in one) && isGood(one))) unable("none can be had");
   const last = bootable.at(-1);
   const accelerator = last === undefined || values.kvm === "never" ? "tcg" : await bestAccelerator(last);
-  console.log(`${bootable.length} kernels, ${accelerator === "kvm" ? "KVM" : "software emulation"}`);
+  console.log(
+    `${bootable.length} kernels, ${accelerator === "kvm" ? "KVM" : "software emulation"}; output in ${results}`,
+  );
   const machine: Machine = { accelerator, memoryMiB: Number(values.memory), append: values.append };
   const verdicts: Verdict[] = had.flatMap((one) => ("image" in one ? [] : [one]));
   const queue = [...bootable];
@@ -178,8 +190,7 @@ async function main(): Promise<boolean> {
   await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worker));
   const order = (kernel: string): number => kernels.findIndex((one) => one.kernel === kernel);
   verdicts.sort((a, b) => order(a.kernel) - order(b.kernel));
-  console.log(`\nwhat the guests printed and reported is in ${results}\n`);
-  console.log(tableOf(verdicts));
+  console.log(`\n${tableOf(verdicts)}`);
   if (values.record) await record(verdicts, answers, machine);
   return verdicts.every(isGood);
 }
