@@ -161,7 +161,10 @@ function ringSizes(
     options.cqEntries === undefined ? sqEntries * 2 : roundUp(Math.min(options.cqEntries, MAX_CQ_ENTRIES));
   const sqesBytes = sqEntries * sqeBytesOf(flags);
   const arrayBytes = (flags & IORING_SETUP_NO_SQARRAY) === 0 ? sqEntries * 4 : 0;
-  const ringBytes = RING_HEADER_BYTES + cqEntries * cqeBytesOf(flags) + arrayBytes;
+  // Where the library brings the memory, a kernel that can be asked says how long its header is.
+  const told = (flags & IORING_SETUP_NO_MMAP) === 0 ? null : registerQuery().scq;
+  const headerBytes = Math.max(RING_HEADER_BYTES, told?.headerBytes ?? 0);
+  const ringBytes = headerBytes + cqEntries * cqeBytesOf(flags) + arrayBytes;
   return { sqesBytes, ringBytes, bytes: sqesBytes + ringBytes };
 }
 
