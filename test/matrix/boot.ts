@@ -1,6 +1,6 @@
 /** A guest: QEMU with a kernel, an image and a plan, from power-on to what it hands in. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdir, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { disks, makeImage } from "./image.ts";
@@ -78,6 +78,8 @@ export async function boot(
   print?: (text: string) => void,
 ): Promise<Result> {
   const directory = await mkdtemp(join(tmpdir(), "uring-guest-"));
+  const leave = (): void => rmSync(directory, { recursive: true, force: true });
+  process.on("exit", leave);
   try {
     const parts = await makeImage(kernel, plan, directory);
     const initrd = join(directory, "initrd");
@@ -90,11 +92,14 @@ export async function boot(
       stderr: "pipe",
       ...(plan.shell ? {} : { timeout: (plan.limitS + GRACE_S[machine.accelerator]) * 1000, killSignal: "SIGKILL" }),
     });
+    const stop = (): void => child.kill("SIGKILL");
+    process.on("exit", stop);
     const [output, complaint] = await Promise.all([
       child.stdout ? collect(child.stdout, print) : "",
       child.stderr.text(),
     ]);
     await child.exited;
+    process.off("exit", stop);
     const seconds = (performance.now() - began) / 1000;
     const console = readIf(join(directory, "console"));
     return {
@@ -105,7 +110,8 @@ export async function boot(
       ended: output.includes("@@ end"),
     };
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    leave();
+    process.off("exit", leave);
   }
 }
 

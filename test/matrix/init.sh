@@ -43,7 +43,7 @@ watch() {
 run() {
   name=$1 limit=$2
   shift 2
-  echo "@@ start $name"
+  echo "@@ start $name at $(cut -d' ' -f1 /proc/uptime)"
   RESULTS=/out/$name.xml timeout -s KILL "$limit" "$@"
   status=$?
   echo "$name $status" >> /out/status

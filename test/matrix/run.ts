@@ -195,5 +195,7 @@ async function main(): Promise<boolean> {
   return verdicts.every(isGood);
 }
 
+// No guest outlives the run.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 if (values.help) console.log(USAGE);
 else process.exit((await main()) ? 0 : 1);
