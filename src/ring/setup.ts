@@ -45,6 +45,7 @@ import {
   setupFlagNames,
   setupFlags,
 } from "./params.ts";
+import { registerQuery } from "./query.ts";
 import { type SqLayout, SubmissionQueue } from "./sq.ts";
 
 /** What the kernel gave. */
