@@ -163,21 +163,12 @@ export class Connections {
     else if (cqe.hasBuffer) this.#giveBack(cqe);
     if (more) return;
     this.#clear(id, IS_RECEIVING);
-    if (res > 0) {
-      if (this.#is(id, IS_BEHIND)) this.#moveOut(id);
-      else if (this.#buffers !== undefined) this.#rearm(id);
-    } else {
-      this.#onReceiveEnd(id, res);
-    }
-  }
-
-  #onReceiveEnd(id: number, res: number): void {
+    if (this.#buffers === undefined && res > 0) return;
+    if (res === 0) this.#set(id, HAS_ENDED);
     // Kernel: buffer rings came with 5.19, multishot receives with 6.0.
     if (res === -EINVAL && this.#counters[MESSAGES] === 0) this.#buffers = undefined;
-    const ended = res !== -ENOBUFS && res !== -ECANCELED && res !== -EINTR && res !== -EINVAL;
-    if (ended) this.#set(id, HAS_ENDED);
-    if (ended && res < 0) this.#drop(id);
-    else if (this.#is(id, IS_BEHIND)) this.#moveOut(id);
+    else if (res < 0 && res !== -ENOBUFS && res !== -ECANCELED && res !== -EINTR) return this.#drop(id);
+    if (this.#is(id, IS_BEHIND)) this.#moveOut(id);
     else if (this.#is(id, HAS_ENDED)) this.#goOn(id);
     else if (res === -ENOBUFS) this.#starve(id);
     else this.#rearm(id);

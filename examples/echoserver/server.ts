@@ -6,14 +6,12 @@
  */
 import {
   type Cqe,
-  EAGAIN,
   EINVAL,
   EMFILE,
   ENFILE,
   ENOBUFS,
   ENOMEM,
   IORING_FEAT_MIN_TIMEOUT,
-  POLLIN,
   type Ring,
   SOCK_CLOEXEC,
   Timespec,
@@ -163,13 +161,9 @@ export class Server {
   /** A connection, or a failure; the request goes on if there is `more`. */
   #onAccept(res: number, more: boolean): void {
     if (res >= 0) this.#welcome(res);
-    if (more) return;
+    if (more || this.#deadline !== Infinity) return;
     if (res === -EINVAL && this.#multishot && !this.#direct) {
       this.#multishot = false;
-      this.#accept();
-    } else if (res === -EAGAIN) {
-      // Kernel: 5.10 does not wait for a connection on a nonblocking socket, as Bun's are.
-      this.#ring.prepPollAdd(LISTENER, POLLIN).fixedFile().link().userDataHalves(0, ON_OTHER);
       this.#accept();
     } else if (res === -EMFILE || res === -ENFILE || res === -ENOBUFS || res === -ENOMEM) {
       this.#ring.prepTimeout(PAUSE, 0, 0).userDataHalves(0, ON_PAUSE_END);
@@ -180,9 +174,13 @@ export class Server {
   }
 
   #welcome(id: number): void {
-    if (id < MAX_CONNECTIONS) this.#connections.open(id);
-    // A descriptor past the tables, where connections are descriptors.
-    else this.#ring.prepClose(id).userDataHalves(0, ON_OTHER);
+    if (id < MAX_CONNECTIONS && this.#deadline === Infinity) {
+      this.#connections.open(id);
+      return;
+    }
+    // One that came while the server stops, or a descriptor past all tables.
+    const sqe = this.#direct ? this.#ring.prepCloseDirect(id) : this.#ring.prepClose(id);
+    sqe.userDataHalves(0, ON_OTHER);
   }
 
   // ---- Stopping
