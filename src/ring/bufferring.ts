@@ -61,7 +61,7 @@ export interface BufferRingOptions {
  *
  * ```ts
  * using buffers = new BufferRing(ring, { group: 1, entries: 256, size: 4096 });
- * ring.prepRecvMultishot(fd, null, 0).bufferSelect(1);
+ * ring.prepRecvMultishot(fd).bufferSelect(1);
  * ...
  * const start = buffers.take(cqe);
  * if (start >= 0) {
