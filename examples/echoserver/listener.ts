@@ -9,7 +9,6 @@ import { readFileSync, readlinkSync } from "node:fs";
 import {
   AF_INET,
   AF_INET6,
-  ECANCELED,
   errnoMessage,
   errnoName,
   IORING_OP_BIND,
@@ -23,7 +22,7 @@ import {
   SOCKET_URING_OP_SETSOCKOPT,
   SOL_SOCKET,
   TCP_NODELAY,
-  type UringError,
+  UringError,
 } from "bun-uring";
 
 /** Where the listening socket is in the table of registered files. */
@@ -91,14 +90,11 @@ function listenThroughRing(ring: Ring, endpoint: Endpoint): number {
   option(IPPROTO_TCP, TCP_NODELAY);
   ring.prepBind(LISTENER, at).fixedFile().link();
   ring.prepListen(LISTENER, BACKLOG).fixedFile();
-  const count = ring.sqReady() - before;
-  ring.submitAndWait(count);
-  let failure: UringError | undefined;
-  for (let cqe = ring.peekCqe(); cqe !== null; cqe = ring.nextCqe()) {
-    // The one that failed says why; those after it only say that they were cancelled.
-    if (cqe.res < 0 && cqe.res !== -ECANCELED) failure = cqe.error("listen");
+  for (let left = ring.sqReady() - before; left > 0; left--) {
+    // The first that fails says why; those after it are cancelled.
+    const result = nextResult(ring);
+    if (result < 0) throw new UringError(result, "listen");
   }
-  if (failure !== undefined) throw failure;
   return endpoint.port === 0 ? portOf(ring) : endpoint.port;
 }
 
@@ -117,13 +113,17 @@ function listenThroughBun(ring: Ring, endpoint: Endpoint): number {
 
 /** The port that the kernel chose. */
 function portOf(ring: Ring): number {
-  // Kernel: the ring itself can ask for a socket's address only from 6.19 on. A descriptor, though, tells the socket's
-  // inode, and the inode is in the kernel's list of sockets.
+  const at = SockAddr.empty();
+  ring.prepCmdGetsockname(LISTENER, at, at.lengthCell).fixedFile();
+  if (nextResult(ring) >= 0) return (at.value as { readonly port: number }).port;
+  // Kernel: before 6.19 the ring cannot ask. But a descriptor tells the socket's inode, and the kernel's lists of
+  // sockets have its port.
   ring.prepFixedFdInstall(LISTENER);
-  const fd = completion(ring, "IORING_OP_FIXED_FD_INSTALL");
-  const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[0] ?? "";
+  const fd = nextResult(ring);
+  if (fd < 0) throw new UringError(fd, "IORING_OP_FIXED_FD_INSTALL");
+  const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[0];
   ring.prepClose(fd);
-  completion(ring, "IORING_OP_CLOSE");
+  nextResult(ring);
   for (const table of ["/proc/self/net/tcp", "/proc/self/net/tcp6"]) {
     for (const line of readFileSync(table, "utf8").split("\n")) {
       const fields = line.trim().split(/\s+/);
@@ -134,14 +134,13 @@ function portOf(ring: Ring): number {
   throw new Error("Cannot tell which port the kernel chose: /proc/self/net does not list the socket");
 }
 
-/** Submits and waits for one completion: its result. */
-function completion(ring: Ring, operation: string): number {
-  ring.submitAndWait(1);
-  let cqe = ring.peekCqe();
+/** Submits what is queued and waits for a completion: its result. */
+function nextResult(ring: Ring): number {
+  if (ring.sqReady() > 0) ring.submit();
+  let cqe = ring.waitCqe();
   // A signal may have ended the wait.
   while (cqe === null) cqe = ring.waitCqe();
   const { res } = cqe;
-  if (res < 0) throw cqe.error(operation);
   ring.seenCqe();
   return res;
 }
