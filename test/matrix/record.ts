@@ -1,68 +1,157 @@
-/** Writes what a whole run found where readers look: docs/kernel-results.md, and the measurements for the generator. */
+/**
+ * Writes what was found where readers look. Each kernel keeps its last recorded run, with the day and the commit of that
+ * run: docs/kernel-results.md and the README's table are made of all of them, whenever each was.
+ */
 import { join, resolve } from "node:path";
 import type { Measured } from "../../gen/matrix.ts";
 import type { Machine } from "./boot.ts";
-import { complaints, isGood, tableOf } from "./summary.ts";
+import { kernels } from "./kernels.ts";
+import { cellsOf, complaints, sum } from "./summary.ts";
 import type { Verdict } from "./summary.ts";
 
 const project = resolve(import.meta.dir, "../..");
 const RESULTS = join(project, "docs/kernel-results.md");
+const README = join(project, "README.md");
+const ROWS = join(import.meta.dir, "results.json");
 const MEASURED = join(import.meta.dir, "measured.json");
 
-const START = "<!-- results -->";
-const END = "<!-- /results -->";
+/** What the results are of: whatever else differs does not change them. */
+const SOURCES = ["src", "syscall", "test", "examples", ":!test/matrix/*.json"];
 
-/** The first line that a program prints of its version. */
-function versionOf(...command: string[]): string {
+/** Memory of a guest where nothing else is said. */
+export const MEMORY_MIB = 1024;
+
+/** A kernel's last recorded run. */
+export interface Row {
+  /** The kernel, and what its guest had that the others have not. */
+  readonly name: string;
+  /** The day, UTC. */
+  readonly day: string;
+  /** What was tested. */
+  readonly commit: string;
+  /** What it ran on. */
+  readonly tools: string;
+  /** As in the table of a run. */
+  readonly cells: readonly string[];
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly complaints: readonly string[];
+  readonly lacking: Readonly<Record<string, number>>;
+  readonly machine: Readonly<Record<string, number>>;
+}
+
+/** The first line that a program prints. */
+function firstLine(...command: string[]): string {
   const { stdout } = Bun.spawnSync(command, { cwd: project, stderr: "ignore" });
   return String(stdout).split("\n")[0] ?? "";
 }
 
-/** A list of what was skipped and why, one line a reason, with the kernels that it happened on. */
-function reasons(verdicts: readonly Verdict[], of: (verdict: Verdict) => ReadonlyMap<string, number>): string[] {
-  const all = new Map<string, string[]>();
-  for (const verdict of verdicts) {
-    for (const [reason, count] of of(verdict)) {
-      all.set(reason, [...(all.get(reason) ?? []), `${verdict.kernel} (${count})`]);
-    }
-  }
-  return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([reason, where]) => `- ${reason}: ${where.join(", ")}`);
+function commitNow(): string {
+  const changed = firstLine("git", "status", "--porcelain", "--", ...SOURCES) !== "";
+  return `${firstLine("git", "rev-parse", "--short", "HEAD")}${changed ? " with changes" : ""}`;
 }
 
-/** The part of docs/kernel-results.md between its markers. */
-function resultsOf(verdicts: readonly Verdict[], machine: Machine): string {
-  const bad = verdicts.filter((verdict) => !isGood(verdict));
+/** A run's rows. */
+export function rowsOf(verdicts: readonly Verdict[], machine: Machine, commit: string, day: string): Row[] {
+  const emulator = firstLine("qemu-system-x86_64", "--version").replace(/^.*version (\S+).*$/, "QEMU $1");
+  const how = machine.accelerator === "kvm" ? "KVM" : "software emulation";
+  return verdicts.map((verdict) => ({
+    name: machine.memoryMiB === MEMORY_MIB ? verdict.kernel : `${verdict.kernel}, ${machine.memoryMiB} MiB`,
+    day,
+    commit,
+    tools: `Bun ${Bun.version}, ${emulator} (${how})`,
+    cells: cellsOf(verdict),
+    passed: verdict.passed,
+    failed: verdict.failed.length + verdict.troubles.length,
+    skipped: sum(verdict.lacking) + sum(verdict.machine),
+    complaints: complaints(verdict).map((text) => text.split("\n").slice(0, 2).join(": ").replaceAll(/\s+/g, " ")),
+    lacking: Object.fromEntries(verdict.lacking),
+    machine: Object.fromEntries(verdict.machine),
+  }));
+}
+
+/** Those of before with those of now in their places; kernels in the table's order, each before its other forms. */
+export function merged(before: readonly Row[], now: readonly Row[]): Row[] {
+  const all = new Map([...before, ...now].map((row) => [row.name, row]));
+  const place = ({ name }: Row): number => kernels.findIndex(({ kernel }) => kernel === name.split(", ")[0]);
+  const known = [...all.values()].filter((row) => place(row) >= 0);
+  return known.sort((a, b) => place(a) - place(b) || (a.name < b.name ? -1 : 1));
+}
+
+/** Kernels that no run was recorded of. */
+function never(rows: readonly Row[]): string[] {
+  return kernels.map(({ kernel }) => kernel).filter((kernel) => !rows.some(({ name }) => name === kernel));
+}
+
+/** A list of what was skipped and why, one line a reason, with where it happened. */
+function reasons(rows: readonly Row[], of: (row: Row) => Readonly<Record<string, number>>): string[] {
+  const all = new Map<string, string[]>();
+  for (const row of rows) {
+    for (const [reason, count] of Object.entries(of(row))) {
+      all.set(reason, [...(all.get(reason) ?? []), `${row.name} (${count})`]);
+    }
+  }
+  const lines = [...all]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([reason, where]) => `- ${reason}: ${where.join("; ")}`);
+  return lines.length > 0 ? lines : ["Nothing."];
+}
+
+const named = (text: string): string => text.replaceAll(/[<>|*]/g, "\\$&");
+
+/** The part of docs/kernel-results.md between its markers, unformatted. */
+export function resultsText(rows: readonly Row[]): string {
+  const bad = rows.filter(({ complaints }) => complaints.length > 0);
   return [
-    START,
+    "| kernel | booted | passed | failed | skipped: kernel lacks it | skipped: guest lacks it | troubles | seconds | when | what |",
+    "| --- | --- | --: | --: | --: | --: | --: | --: | --- | --- |",
+    ...rows.map(({ name, cells, day, commit }) => `| ${[name, ...cells.slice(1), day, commit].join(" | ")} |`),
+    ...never(rows).map((kernel) => `| ${kernel} | not run yet | | | | | | | | |`),
     "",
-    `${new Date().toISOString().slice(0, 10)}, Bun ${Bun.version}, ${versionOf("qemu-system-x86_64", "--version")},`,
-    `${machine.accelerator === "kvm" ? "KVM" : "software emulation"}, guests of ${machine.memoryMiB} MiB, commit`,
-    `${versionOf("git", "rev-parse", "--short", "HEAD")}.`,
-    "",
-    tableOf(verdicts),
+    `With ${[...new Set(rows.map(({ tools }) => tools))].join("; ") || "nothing yet"}.`,
+    `Guests have ${MEMORY_MIB} MiB where no other figure stands. _What_ is the commit that was tested.`,
     "",
     "## What failed",
     "",
-    ...(bad.length === 0 ? ["Nothing."] : bad.flatMap(failuresOf)),
-    "",
+    ...(bad.length === 0 ? ["Nothing.", ""] : []),
+    ...bad.flatMap(({ name, complaints }) => [`### ${name}`, "", ...complaints.map((text) => `- ${named(text)}`), ""]),
     "## What was skipped for want of a feature",
     "",
     "Each kernel with the number of its tests. The names are held against the headers of that kernel: a test that is",
     "skipped for want of what the kernel has counts as failed.",
     "",
-    ...reasons(verdicts, (verdict) => verdict.lacking),
+    ...reasons(rows, ({ lacking }) => lacking),
     "",
     "## What was skipped for want of something else in the guest",
     "",
-    ...reasons(verdicts, (verdict) => verdict.machine),
-    "",
-    END,
+    ...reasons(rows, ({ machine }) => machine),
   ].join("\n");
 }
 
-function failuresOf(verdict: Verdict): string[] {
-  const items = complaints(verdict).map((text) => `- ${text.split("\n")[0]}`);
-  return [`### ${verdict.kernel}`, "", ...items, ""];
+/** The README's table, unformatted. */
+export function readmeText(rows: readonly Row[]): string {
+  return [
+    "| kernel | booted | passed | failed | skipped | when |",
+    "| --- | --- | --: | --: | --: | --- |",
+    ...rows.map(
+      ({ name, cells, passed, failed, skipped, day }) =>
+        `| ${[name, cells[1], passed, failed, skipped, day].join(" | ")} |`,
+    ),
+    ...never(rows).map((kernel) => `| ${kernel} | not run yet | | | | |`),
+  ].join("\n");
+}
+
+/**
+ * Puts a text between a page's markers.
+ *
+ * @throws Error where the page has not both, in order.
+ */
+export function between(page: string, marker: string, text: string): string {
+  const [start, end] = [`<!-- ${marker} -->`, `<!-- /${marker} -->`];
+  const [from, to] = [page.indexOf(start), page.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`there is no ${start} with ${end} after it`);
+  return `${page.slice(0, from)}${start}\n\n${text}\n\n${page.slice(to)}`;
 }
 
 /**
@@ -75,13 +164,13 @@ export async function record(
   answers: ReadonlyMap<string, Measured>,
   machine: Machine,
 ): Promise<void> {
-  const before = await Bun.file(RESULTS).text();
-  const start = before.indexOf(START);
-  const end = before.indexOf(END);
-  if (start < 0 || end < start) throw new Error(`${RESULTS} has no ${START} … ${END}`);
-  await Bun.write(RESULTS, before.slice(0, start) + resultsOf(verdicts, machine) + before.slice(end + END.length));
+  const day = new Date().toISOString().slice(0, 10);
+  const rows = merged((await Bun.file(ROWS).json()) as Row[], rowsOf(verdicts, machine, commitNow(), day));
+  await Bun.write(ROWS, JSON.stringify(rows, null, 2));
+  await Bun.write(RESULTS, between(await Bun.file(RESULTS).text(), "results", resultsText(rows)));
+  await Bun.write(README, between(await Bun.file(README).text(), "results", readmeText(rows)));
   const known = (await Bun.file(MEASURED).json()) as Record<string, Measured>;
   await Bun.write(MEASURED, JSON.stringify({ ...known, ...Object.fromEntries(answers) }, null, 2));
-  const formatted = Bun.spawnSync([process.execPath, "fmt", RESULTS, MEASURED], { cwd: project });
-  if (formatted.exitCode !== 0) throw new Error(`${RESULTS} cannot be formatted: ${formatted.stderr}`);
+  const formatted = Bun.spawnSync([process.execPath, "fmt", RESULTS, README, ROWS, MEASURED], { cwd: project });
+  if (formatted.exitCode !== 0) throw new Error(`the results cannot be formatted: ${formatted.stderr}`);
 }

@@ -1,6 +1,7 @@
 /** What the matrix reads from its guests, and what it makes of skips: a mistake here would hide failures. */
 import { describe, expect, test } from "bun:test";
 import { kernels } from "./kernels.ts";
+import { between, merged, readmeText, resultsText, rowsOf } from "./record.ts";
 import { judge, knownTo, readJunit } from "./report.ts";
 import { stepsOf } from "./steps.ts";
 import { complaints, isGood, tableOf, verdictOf } from "./summary.ts";
@@ -131,6 +132,51 @@ describe("stepsOf()", () => {
     ]);
     expect(stepsOf(["sh", "-c", "true"], 7)).toEqual([{ name: "sh", command: ["sh", "-c", "true"], limitS: 7 }]);
     expect(() => stepsOf(["bun", "test", "no/such/file"], 1)).toThrow("no test file fits");
+  });
+});
+
+describe("what is recorded", () => {
+  const verdict = {
+    kernel: "6.1",
+    release: "6.1.0-1",
+    version: "1",
+    passed: 5,
+    failed: [{ title: "x > y", message: "not\n  equal" }],
+    lacking: new Map([["IORING_OP_LISTEN", 2]]),
+    machine: new Map([["a C compiler", 1]]),
+    troubles: ["z took too long or was killed"],
+    seconds: 1.5,
+  };
+  const machine = { accelerator: "tcg" as const, memoryMiB: 1024, append: "" };
+  const old = rowsOf([{ ...verdict, kernel: "7.3" }, verdict], machine, "aaaaaaa", "2020-01-01");
+  const again = rowsOf([{ ...verdict, failed: [], troubles: [] }], machine, "bbbbbbb", "2020-01-02");
+  const small = rowsOf([verdict], { ...machine, memoryMiB: 512 }, "ccccccc", "2020-01-03");
+
+  test("a run replaces its own kernels' rows and leaves the others with their days and commits", () => {
+    const rows = merged(old, [...small, ...again]);
+    expect(rows.map(({ name, day, commit }) => [name, day, commit])).toEqual([
+      ["6.1", "2020-01-02", "bbbbbbb"],
+      ["6.1, 512 MiB", "2020-01-03", "ccccccc"],
+      ["7.3", "2020-01-01", "aaaaaaa"],
+    ]);
+  });
+
+  test("the pages tell failures, troubles and skips, and name the kernels that were never run", () => {
+    const text = resultsText(merged(old, again));
+    expect(text).toContain("| 6.1 | 6.1.0-1 | 5 | 0 | 2 | 1 | 0 | 2 | 2020-01-02 | bbbbbbb |");
+    expect(text).toContain("| 7.3 | 6.1.0-1 | 5 | 1 | 2 | 1 | 1 | 2 | 2020-01-01 | aaaaaaa |");
+    expect(text).toContain("| 5.10 | not run yet |");
+    expect(text).toContain("### 7.3\n\n- z took too long or was killed\n- x \\> y: not");
+    expect(text).not.toContain("### 6.1");
+    expect(text).toContain("- IORING_OP_LISTEN: 6.1 (2); 7.3 (2)");
+    expect(text).toContain("- a C compiler: 6.1 (1); 7.3 (1)");
+    expect(readmeText(old)).toContain("| 7.3 | 6.1.0-1 | 5 | 2 | 3 | 2020-01-01 |");
+    expect(resultsText(merged([], again))).toContain("## What failed\n\nNothing.");
+  });
+
+  test("between() replaces what is between markers, and wants both", () => {
+    expect(between("a <!-- m -->old<!-- /m --> b", "m", "new")).toBe("a <!-- m -->\n\nnew\n\n<!-- /m --> b");
+    expect(() => between("a <!-- /m --> <!-- m -->", "m", "new")).toThrow("there is no <!-- m -->");
   });
 });
 

@@ -14,7 +14,7 @@ import type { Machine, Result } from "./boot.ts";
 import type { Plan } from "./image.ts";
 import { getKernel, kernels } from "./kernels.ts";
 import type { Kernel, Wanted } from "./kernels.ts";
-import { record } from "./record.ts";
+import { MEMORY_MIB, record } from "./record.ts";
 import { knownTo } from "./report.ts";
 import { stepsOf } from "./steps.ts";
 import { complaints, isGood, tableOf, verdictOf } from "./summary.ts";
@@ -26,13 +26,14 @@ Boots kernels in QEMU and runs the tests, or a command, in each.
 
   --only 5.10,7.3   these kernels; otherwise all of test/matrix/kernels.json
   --jobs N          as many guests at a time (1)
-  --memory MIB      memory of a guest (1024)
+  --memory MIB      memory of a guest (${MEMORY_MIB})
   --append WORDS    more words for the kernel's command line
   --kvm auto|never  whether the machine's own virtualisation is tried (auto)
   --fresh           look in the archive for newer packages than the cache has
   --limit SECONDS   of a whole guest (3600)
   --lenient         no emulator, or an archive out of reach, is reported and is no failure
-  --record          write the results to docs/kernel-results.md and test/matrix/measured.json
+  --record          write the results into docs/kernel-results.md, the README and test/matrix/*.json; what kernels did
+                    that are not run now stays, with its day and commit
   --shell           a prompt in place of the tests; takes one kernel
   --help            this text
 
@@ -44,7 +45,7 @@ const { values, positionals: command } = parseArgs({
   options: {
     only: { type: "string" },
     jobs: { type: "string", default: "1" },
-    memory: { type: "string", default: "1024" },
+    memory: { type: "string", default: String(MEMORY_MIB) },
     append: { type: "string", default: "" },
     kvm: { type: "string", default: "auto" },
     limit: { type: "string", default: "3600" },
@@ -166,7 +167,7 @@ async function main(): Promise<boolean> {
   await getTools();
   await dropOldResults();
   const wanted = wantedKernels();
-  if (values.record && (values.only !== undefined || command.length > 0)) fail("--record takes all kernels and tests");
+  if (values.record && (command.length > 0 || values.append !== "")) fail("--record takes all tests, and no --append");
   if (values.shell && wanted.length !== 1) fail("--shell takes one kernel: --only KERNEL");
   const limitS = Number(values.limit);
   const plan: Plan = { steps: values.shell ? [] : stepsOf(command, limitS), limitS, shell: values.shell };

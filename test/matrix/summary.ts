@@ -79,7 +79,10 @@ export function isGood(verdict: Verdict): boolean {
   return verdict.failed.length === 0 && verdict.troubles.length === 0;
 }
 
-const sum = (map: ReadonlyMap<string, number>): number => [...map.values()].reduce((all, n) => all + n, 0);
+/** All counts together. */
+export function sum(map: ReadonlyMap<string, number>): number {
+  return [...map.values()].reduce((all, n) => all + n, 0);
+}
 
 /** What of a verdict a reader has to see beside the table: failures, troubles. */
 export function complaints(verdict: Verdict): string[] {
@@ -97,16 +100,18 @@ export function complaints(verdict: Verdict): string[] {
   return [...verdict.troubles, ...failed];
 }
 
+/** A verdict's cells in the table: kernel, what was booted, passed, failed, both kinds of skips, troubles, seconds. */
+export function cellsOf(verdict: Verdict): string[] {
+  const { kernel, release, passed, failed, lacking, machine, troubles, seconds } = verdict;
+  const numbers = [passed, failed.length, sum(lacking), sum(machine), troubles.length, Math.round(seconds)];
+  return [kernel, release === "" ? "missing" : release, ...numbers.map(String)];
+}
+
 /** The table, as Markdown. */
 export function tableOf(verdicts: readonly Verdict[]): string {
-  const rows = verdicts.map((v) => {
-    const what = v.release === "" ? "missing" : v.release;
-    const cells = [v.kernel, what, v.passed, v.failed.length, sum(v.lacking), sum(v.machine), v.troubles.length];
-    return `| ${[...cells, v.seconds.toFixed(0)].join(" | ")} |`;
-  });
   return [
     "| kernel | booted | passed | failed | skipped: kernel lacks it | skipped: machine lacks it | troubles | seconds |",
     "| --- | --- | --: | --: | --: | --: | --: | --: |",
-    ...rows,
+    ...verdicts.map((verdict) => `| ${cellsOf(verdict).join(" | ")} |`),
   ].join("\n");
 }
