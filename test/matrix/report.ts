@@ -73,29 +73,42 @@ export type Skip =
 /** Names of constants, in a title. */
 const NAMES = /\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g;
 
+/** A question to a kernel's headers: whether it has a constant; undefined if there is no such constant at all. */
+type Has = (name: string) => boolean | undefined;
+
 /**
  * Judges a skip by its title, which names what is missing: `(needs NAME, Linux 6.1; something of the machine)`; what has
  * no name of its own: `(needs something in NAME, Linux 6.11)`; or what must be missing: `(needs a kernel without NAME)`.
+ * One reason that holds is enough.
  *
  * @param kernel the release that it was skipped on.
- * @param has whether that has a constant; undefined if there is no such constant at all.
  */
-export function judge(title: string, kernel: string, has: (name: string) => boolean | undefined): Skip {
-  const reason = [...title.matchAll(/\((?:needs|skipped:) (.+?)\)(?= > |$)/g)].map(([, inside]) => inside).join("; ");
-  if (reason === "") return { kind: "wrong", reason: "no reason is given" };
-  const named = [...new Set(reason.match(NAMES) ?? [])].filter((name) => has(name) !== undefined);
+export function judge(title: string, kernel: string, has: Has): Skip {
+  const inside = [...title.matchAll(/\((?:needs|skipped:) (.+?)\)(?= > |$)/g)].map(([, text = ""]) => text);
+  const skips = inside.flatMap((text) => text.split("; ")).map((reason) => judgeReason(reason, kernel, has));
+  const names = skips.flatMap((skip) => (skip.kind === "kernel" ? skip.names : []));
+  if (names.length > 0) return { kind: "kernel", names: [...new Set(names)] };
+  return skips.find(({ kind }) => kind === "machine") ?? skips[0] ?? { kind: "wrong", reason: "no reason is given" };
+}
+
+/** One reason: what names a constant or a first kernel is about the kernel, and anything else about the machine. */
+function judgeReason(reason: string, kernel: string, has: Has): Skip {
+  const named = [...new Set(reason.match(NAMES) ?? [])];
+  const known = named.filter((name) => has(name) !== undefined);
   const wanted = !/\bwithout\b/.test(reason);
-  const lacking = named.filter((name) => has(name) !== wanted);
+  const lacking = known.filter((name) => has(name) !== wanted);
   if (lacking.length > 0) return { kind: "kernel", names: wanted ? lacking : lacking.map((name) => `without ${name}`) };
-  const rest = reason.replace(NAMES, "").replaceAll(/\bLinux \d+\.\d+|\b(a|and|for|from|kernel|or|without)\b/g, "");
-  if (!/\w/.test(rest)) return { kind: "wrong", reason: `${kernel} ${wanted ? "has" : "lacks"} ${named.join(", ")}` };
+  const words = reason.replace(NAMES, "").replaceAll(/\bLinux \d+\.\d+|\b(a|and|for|from|kernel|or|without)\b/g, "");
+  if (known.length === 0 && !/\w/.test(words)) return { kind: "wrong", reason: `there is no ${reason}` };
   const first = /\bLinux (\d+\.\d+)/.exec(reason)?.[1];
   if (first !== undefined && compareKernels(kernel, first) < 0) return { kind: "kernel", names: [reason] };
-  return { kind: "machine", reason };
+  if (known.length === 0 && first === undefined) return { kind: "machine", reason };
+  const what = /\w/.test(words) ? reason : known.join(", ");
+  return { kind: "wrong", reason: `${kernel} ${wanted ? "has" : "lacks"} ${what}` };
 }
 
 /** What {@link judge} asks: by the headers of the kernel, and of the newest. */
-export function knownTo(kernel: Facts, newest: Facts): (name: string) => boolean | undefined {
+export function knownTo(kernel: Facts, newest: Facts): Has {
   const all = constantsOf(newest);
   const own = constantsOf(kernel);
   return (name) => (all.has(name) ? own.has(name) : undefined);
