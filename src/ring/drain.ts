@@ -14,6 +14,9 @@ const PATIENCE_MS = 1000;
 /** How long it waits before it cancels again. */
 const AGAIN_MS = 5;
 
+/** How long the kernel is given to stop what it cancels itself once a ring is gone: it tells nobody when it has. */
+export const AFTERMATH_MS = 100;
+
 /** User data of our own requests: no ticket and no number that the library lets through has this high half. */
 const MARK_HIGH = -1;
 const CANCEL_MARK = 1;
@@ -39,25 +42,28 @@ export type Register = (opcode: number, address: number, count: number) => numbe
  * It cancels in two ways, because neither finds everything. A registration (6.0) overtakes entries that wait for others
  * to be drained; an entry (5.19) finds what the thread of an SQPOLL ring has given to its workers. And it cancels again
  * until nothing is found: what runs is only told to stop, and what a worker turns into a poll at that moment escapes.
+ *
+ * @returns whether all has ended.
  */
-export function drain(ring: Drainable, register: Register): void {
+export function drain(ring: Drainable, register: Register): boolean {
   const until = performance.now() + PATIENCE_MS;
   try {
-    let found = 0;
+    let found: number | undefined;
     do {
       // Kernel: before 5.19 there is no way to cancel everything; the answer is EINVAL.
       ring.prepCancel64(0, EVERYTHING).userDataHalves(CANCEL_MARK, MARK_HIGH);
       found = resultOf(ring, register, CANCEL_MARK, until);
-    } while (found > 0);
+    } while (found !== undefined && found > 0);
     ring.prepNop().drain().userDataHalves(DRAIN_MARK, MARK_HIGH);
-    resultOf(ring, register, DRAIN_MARK, until);
+    return resultOf(ring, register, DRAIN_MARK, until) !== undefined;
   } catch {
     // A disabled ring, or one whose thread is gone, takes no entry; closing it is all that is left to do.
+    return false;
   }
 }
 
-/** The result of our request with this mark, cancelling all the while; 0 where it does not come in time. */
-function resultOf(ring: Drainable, register: Register, mark: number, until: number): number {
+/** The result of our request with this mark, cancelling all the while; undefined where it does not come in time. */
+function resultOf(ring: Drainable, register: Register, mark: number, until: number): number | undefined {
   for (let left = until - performance.now(); left > 0; left = until - performance.now()) {
     cancelAll(register);
     let result: number | undefined;
@@ -66,7 +72,7 @@ function resultOf(ring: Drainable, register: Register, mark: number, until: numb
     }
     if (result !== undefined) return result;
   }
-  return 0;
+  return undefined;
 }
 
 function cancelAll(register: Register): void {

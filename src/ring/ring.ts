@@ -13,7 +13,7 @@ import { rangeError } from "../errors.ts";
 import { forkedError, forkGuard, Mapping } from "../memory.ts";
 import type { CompletionQueue } from "./cq.ts";
 import type { Cqe } from "./cqe.ts";
-import { drain } from "./drain.ts";
+import { AFTERMATH_MS, drain } from "./drain.ts";
 import { Gate } from "./enter.ts";
 import { type RingOptions, setupFlagNames } from "./params.ts";
 import { checkCount } from "./prep/check.ts";
@@ -523,8 +523,9 @@ export class Ring extends NetworkRegistrations {
    * and buffer rings made on this ring, and gives everything back. A second call does nothing. Completions not yet
    * reaped are thrown away: a descriptor in one of them, of an accept or an open, stays open.
    *
-   * Kernel: before 5.19 there is no way to cancel everything; there, cancel your own requests first. A request that
-   * neither ends nor can be cancelled within the second goes on in the kernel and may still write to its buffer.
+   * Kernel: before 5.19 only the ring's end cancels everything; there, cancel your own requests first, or closing takes
+   * the whole second. A request that neither ends nor can be cancelled by then is given a tenth of a second after the
+   * ring's end; should it still go on in the kernel, it may write to its buffer.
    *
    * @throws Error `ERR_URING_FORKED`.
    * @man io_uring_queue_exit(3)
@@ -534,15 +535,17 @@ export class Ring extends NetworkRegistrations {
     this.#gate.checkOpen();
     const { sq, fd } = this.#gate;
     sq.discard();
-    if (sq.everSubmitted) drain(this, (opcode, address, count) => this.tryRegister(opcode, address, count));
+    const ended = !sq.everSubmitted || drain(this, (opcode, address, count) => this.tryRegister(opcode, address, count));
     this.forgetRegistrations();
     if (this.indexOnly) this.giveIndexBack(fd);
     this.#gate.close();
+    for (const mapping of this.#mappings) mapping.close();
+    if (!this.indexOnly) syscalls().close(fd);
+    // Now the kernel cancels what it was not told to cancel; the memory below is not to go before that.
+    if (!ended) Bun.sleepSync(AFTERMATH_MS);
     // What was made on the ring has nothing to unregister any more, which a restricted ring might refuse.
     for (const resource of [...this.#resources]) resource.close();
     this.#resources.clear();
-    for (const mapping of this.#mappings) mapping.close();
-    if (!this.indexOnly) syscalls().close(fd);
     this.#scratch.close();
   }
 
