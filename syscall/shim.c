@@ -27,6 +27,19 @@
 		"syscall\n"                         \
 		"ret\n")
 
+/* Any other call: its number comes first, so its five arguments each stand one place too far. */
+__asm__(".text\n"
+	".globl shim_call\n"
+	"shim_call:\n"
+	"mov %rdi, %rax\n"
+	"mov %rsi, %rdi\n"
+	"mov %rdx, %rsi\n"
+	"mov %rcx, %rdx\n"
+	"mov %r8, %r10\n"
+	"mov %r9, %r8\n"
+	"syscall\n"
+	"ret\n");
+
 #elif defined(__aarch64__)
 
 /*
@@ -40,6 +53,22 @@
 		".long 0xd2800008 + " TEXT(on_arm64) " * 32\n"  \
 		".long 0xd4000001\n"                            \
 		".long 0xd65f03c0\n")
+
+/*
+ * Any other call: its number comes first, so its five arguments each stand one
+ * place too far: mov x8, x0; mov x0, x1; ... mov x4, x5; svc 0; ret.
+ */
+__asm__(".text\n"
+	".globl shim_call\n"
+	"shim_call:\n"
+	".long 0xaa0003e8\n"
+	".long 0xaa0103e0\n"
+	".long 0xaa0203e1\n"
+	".long 0xaa0303e2\n"
+	".long 0xaa0403e3\n"
+	".long 0xaa0503e4\n"
+	".long 0xd4000001\n"
+	".long 0xd65f03c0\n");
 
 #else
 #error "io_uring's system calls are known here for x86-64 and arm64 only"
@@ -64,6 +93,7 @@ int shim_madvise(void *address, unsigned long length, int advice);
 int shim_eventfd(unsigned initial, int flags);
 int shim_memfd(const char *name, unsigned flags);
 int shim_close(int fd);
+int shim_call(long number, long a, long b, long c, long d, long e);
 
 /*
  * The one function that is looked up by name: the address of the function at
@@ -82,6 +112,7 @@ void *shim_address(int index)
 	case 6: return (void *)shim_eventfd;
 	case 7: return (void *)shim_memfd;
 	case 8: return (void *)shim_close;
+	case 9: return (void *)shim_call;
 	}
 	return 0;
 }

@@ -31,6 +31,11 @@ export interface Syscalls {
   memfd(name: number, flags: number): number;
   /** close(2). */
   close(fd: number): number;
+  /**
+   * Any other call, by its number on this processor, with five arguments at most, of a result that fits 31 bits: what
+   * sockets need that older kernels' rings cannot do.
+   */
+  call(number: number, a: number, b: number, c: number, d: number, e: number): number;
 }
 
 type Call = (...args: number[]) => number | bigint;
@@ -47,6 +52,8 @@ const calls = [
   ["eventfd", 290, 19, ["u32", "i32"], "i32"],
   ["memfd", 319, 279, ["ptr", "u32"], "i32"],
   ["close", 3, 57, ["i32"], "i32"],
+  // Its own first argument is the number.
+  ["call", -1, -1, ["i64", "i64", "i64", "i64", "i64", "i64"], "i32"],
 ] as const;
 
 const MFD_CLOEXEC = 1;
@@ -155,7 +162,7 @@ function bindLibc(): Syscalls | Error {
     for (const [name, x64, arm64, args, returns] of calls) {
       const number = onArm ? arm64 : x64;
       const library = openLibc({
-        syscall: { args: ["i64", ...args], returns },
+        syscall: { args: number < 0 ? [...args] : ["i64", ...args], returns },
         __errno_location: { args: [], returns: "ptr" },
       });
       libraries.push(library);
@@ -174,6 +181,10 @@ function bindLibc(): Syscalls | Error {
 /** A closure of fixed arity: a rest argument would allocate at every call. */
 function bindOne(number: number, arity: number, call: Call, fail: () => number): Call {
   const result = (value: number | bigint): number => (value < 0 ? fail() : Number(value));
+  if (number < 0) {
+    return (a, b, c, d, e, f) =>
+      result(call(a as number, b as number, c as number, d as number, e as number, f as number));
+  }
   if (arity <= 2)
     return (a, b) => result(arity === 1 ? call(number, a as number) : call(number, a as number, b as number));
   if (arity === 3) return (a, b, c) => result(call(number, a as number, b as number, c as number));

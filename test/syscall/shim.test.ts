@@ -288,6 +288,33 @@ describe("close()", () => {
   });
 });
 
+describe("call()", () => {
+  const [statx, dup] = process.arch === "arm64" ? [291, 23] : [332, 32];
+  const AT_FDCWD = -100;
+  const STATX_SIZE = 0x200;
+
+  test("makes any call, with five arguments in their places", () => {
+    const path = Buffer.from(`${import.meta.path}\0`);
+    const answer = new Int32Array(64);
+    expect(call.call(statx, AT_FDCWD, addressOf(path), 0, STATX_SIZE, addressOf(answer))).toBe(0);
+    expect(answer[10]).toBe(Bun.file(import.meta.path).size);
+  });
+
+  test("returns -errno", () => {
+    expect(call.call(statx, AT_FDCWD, 1, 0, STATX_SIZE, 0)).toBe(-EFAULT);
+    expect(call.call(dup, -1, 0, 0, 0, 0)).toBe(-EBADF);
+  });
+
+  test("hands arguments on whole that are doubles", () => {
+    const doubles = new Float64Array([dup * 2, ring * 2]);
+    for (let i = 0; i < 2000; i++) {
+      const fd = call.call((doubles[0] as number) / 2, (doubles[1] as number) / 2, 0, 0, 0, 0);
+      expect(fd).toBeGreaterThan(ring);
+      expect(call.close(fd)).toBe(0);
+    }
+  });
+});
+
 describe("arguments, once the compilers have seen the call with small whole numbers only", () => {
   // The functions stand here, outside the loops, so that each is compiled with what it was given first.
   const waitFor = (fd: number, count: number, bytes: number): number => waitNoTime(fd, count, bytes);
