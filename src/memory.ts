@@ -185,17 +185,25 @@ export class Mapping implements Located {
     // Huge pages that are not reserved would be missed at first touch, by a signal that kills the process.
     flags |= options.hugePages === true ? MAP_HUGETLB : MAP_NORESERVE;
     if (options.populate === true) flags |= MAP_POPULATE;
-    return Mapping.#map(lengthBytes, flags, -1, 0);
+    return Mapping.#map(lengthBytes, PROT_READ | PROT_WRITE, flags, -1, 0);
   }
 
   /** A window on a descriptor's memory: a ring's queues, a kernel-made buffer ring. `offset` is in bytes. */
   static ofDescriptor(fd: number, offset: number, lengthBytes: number): Mapping {
-    return Mapping.#map(lengthBytes, MAP_SHARED | MAP_POPULATE, fd, offset);
+    return Mapping.#map(lengthBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset);
   }
 
-  static #map(lengthBytes: number, flags: number, fd: number, offset: number): Mapping {
+  /**
+   * A window that can only be read, as some drivers allow no other. Writing to its views kills the process with SIGSEGV,
+   * and so does Atomics.load(), which writes.
+   */
+  static readOnly(fd: number, offset: number, lengthBytes: number): Mapping {
+    return Mapping.#map(lengthBytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, offset);
+  }
+
+  static #map(lengthBytes: number, protection: number, flags: number, fd: number, offset: number): Mapping {
     const { mmap, madvise } = syscalls();
-    const address = mmap(0, lengthBytes, PROT_READ | PROT_WRITE, flags, fd, offset);
+    const address = mmap(0, lengthBytes, protection, flags, fd, offset);
     if (address < 0) throw new UringError(address, "mmap", `${lengthBytes} bytes`);
     // A forked child that wrote to a shared queue, or whose copy-on-write moved pinned pages away, would corrupt the
     // parent. It gets no copy at all.

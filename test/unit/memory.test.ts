@@ -1,6 +1,6 @@
 /** Addresses, lengths and mappings. What an address points at is read back through /proc/self/mem. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { EINVAL, ENOMEM } from "../../src/abi/errno.gen.ts";
 import { addressOf, forkedError, forkGuard, lengthOf, Mapping, type Memory } from "../../src/memory.ts";
 import { syscalls } from "../../syscall/shim.ts";
@@ -266,6 +266,18 @@ describe("Mapping", () => {
     expect(mapping.bytes[7]).toBe(".".charCodeAt(0));
     mapping.close();
     expect(() => Mapping.ofDescriptor(fd, 0, 4096)).toThrow(expect.objectContaining({ code: "EBADF" }));
+  });
+
+  test("readOnly() maps what may not be written", () => {
+    const fd = openSync(import.meta.path, "r");
+    expect(() => Mapping.ofDescriptor(fd, 0, 4096)).toThrow(expect.objectContaining({ code: "EACCES" }));
+    const mapping = Mapping.readOnly(fd, 0, 4096);
+    closeSync(fd);
+    expect(flagsAt(mapping.address)).toEqual(expect.arrayContaining(["rd", "dc"]));
+    expect(flagsAt(mapping.address)).not.toContain("wr");
+    expect(Buffer.from(mapping.bytes).equals(readFileSync(import.meta.path).subarray(0, 4096))).toBe(true);
+    mapping.close();
+    expect(mapping.bytes).toHaveLength(0);
   });
 
   test("close() empties every view, compiled code's too, and unmaps", () => {
