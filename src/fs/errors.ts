@@ -1,0 +1,42 @@
+/** Errors as `node:fs/promises` throws them. */
+import { getSystemErrorMap } from "node:util";
+import { errnoMessage, errnoName } from "../errors.ts";
+
+/** What a system call was about, as far as Bun tells it. */
+export interface Subject {
+  /** The path, or the first of two. */
+  readonly path?: string | undefined;
+  /** The second path. */
+  readonly dest?: string | undefined;
+  /** The descriptor. */
+  readonly fd?: number | undefined;
+}
+
+let names: Map<number, [name: string, message: string]> | undefined;
+
+/**
+ * The error of a failed call, with the names and words of Node.js, which are not the kernel's everywhere.
+ *
+ * @param res `-errno`.
+ * @param syscall the call as Node.js names it: "open", "stat".
+ */
+export function systemError(res: number, syscall: string, subject: Subject = {}): Error {
+  const [code, text] = (names ??= getSystemErrorMap()).get(res) ?? [errnoName(res), errnoMessage(res)];
+  const { path, dest, fd } = subject;
+  const about = path === undefined ? "" : dest === undefined ? ` '${path}'` : ` '${path}' -> '${dest}'`;
+  const error = plainError(`${code}: ${text}, ${syscall}${about}`);
+  Object.assign(error, { code });
+  if (path !== undefined) Object.assign(error, { path });
+  if (dest !== undefined) Object.assign(error, { dest });
+  if (fd !== undefined) Object.assign(error, { fd });
+  return Object.assign(error, { syscall, errno: res });
+}
+
+/** An error without a trace: where a completion is dealt with says nothing to anybody. */
+function plainError(message: string): Error {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  const error = new Error(message);
+  Error.stackTraceLimit = stackTraceLimit;
+  return error;
+}

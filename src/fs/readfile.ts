@@ -1,0 +1,167 @@
+/** readFile: open, read to the end, close. */
+import { IORING_OP_FADVISE } from "../abi/constants.gen.ts";
+import { ESPIPE } from "../abi/errno.gen.ts";
+import { POLLIN, POSIX_FADV_NORMAL } from "../abi/linux.ts";
+import type { Reactor } from "../async/reactor.ts";
+import { bytesOf, type Encoding, encodingOf, openFlagsOf, pathOf, recordOf } from "./arguments.ts";
+import { reactorFor } from "./door.ts";
+import { systemError } from "./errors.ts";
+import { HEAVY_BYTES, WAITS } from "./job.ts";
+import { FADVISE, POLL, READ } from "./operations.ts";
+import { own } from "./own.ts";
+import { PLACE_BYTES, type Place } from "./places.ts";
+import { Glance } from "./stats.ts";
+import { WholeFile } from "./wholefile.ts";
+
+/** What is longer is Bun's to read, or to refuse. */
+const MOST_BYTES = 2 ** 31 - 1;
+
+type Content = Buffer | string;
+
+/** Where a {@link ReadFile} is while its file is open. */
+type Stage = "reading" | "probing" | "asking" | "polling";
+
+/**
+ * Reads into its place first. Most files end there, as the read that brings nothing tells: sizes are not to be trusted,
+ * as of the files of /proc. Only for a longer one the size is looked for, to read the rest in one go.
+ */
+class ReadFile extends WholeFile<Content> {
+  readonly #encoding: Encoding;
+  /** Has Bun's own function read the file. */
+  readonly #instead: () => Promise<Content>;
+  #stage: Stage = "reading";
+  /** What is longer than the place. */
+  #long: Buffer | undefined;
+  #filledBytes = 0;
+  #tooLong = false;
+
+  constructor(path: string, flags: number, encoding: Encoding, instead: () => Promise<Content>) {
+    super(path, flags, 0o666);
+    this.#encoding = encoding;
+    this.#instead = instead;
+  }
+
+  protected first(reactor: Reactor): void {
+    this.#read(reactor);
+  }
+
+  /** Reads behind what is there, or looks whether there is more. */
+  #read(reactor: Reactor): void {
+    const place = this.room as Place;
+    const filled = this.#filledBytes;
+    const into = this.#long ?? place;
+    const left = into.length - filled;
+    this.#stage = left === 0 ? "probing" : "reading";
+    const bytes = left === 0 ? place : bytesOf(into, filled, left);
+    this.how = bytes.byteLength >= HEAVY_BYTES ? WAITS : undefined;
+    this.ask(reactor, READ, this.fd, bytes, filled);
+  }
+
+  protected opened(reactor: Reactor, res: number): void {
+    if (this.#stage === "asking") this.#asked(reactor, res);
+    else if (this.#stage === "polling") this.stepIn();
+    else if (res < 0) this.close(reactor, systemError(res, "read"));
+    else if (res === 0) this.#atEnd(reactor);
+    else if (this.#stage === "probing") this.#grow(reactor, res);
+    else {
+      this.#filledBytes += res;
+      if (this.#long === undefined && this.#filledBytes === PLACE_BYTES) this.#glance(reactor);
+      else this.#read(reactor);
+    }
+  }
+
+  #atEnd(reactor: Reactor): void {
+    // Kernel: a FIFO is opened without waiting for somebody to write (5.6 to 7.3), and until then seems to be at its
+    // end. Of what is empty only a FIFO does not take advice.
+    if (this.#filledBytes > 0 || reactorFor(IORING_OP_FADVISE) === undefined) return this.close(reactor);
+    this.#stage = "asking";
+    this.ask(reactor, FADVISE, this.fd, 0, 0, POSIX_FADV_NORMAL);
+  }
+
+  #asked(reactor: Reactor, res: number): void {
+    if (res !== -ESPIPE) return this.close(reactor);
+    // Who has come and gone without a word since then is an end, too, and wakes.
+    this.#stage = "polling";
+    this.stepOut();
+    this.ask(reactor, POLL, this.fd, POLLIN);
+  }
+
+  protected override back(reactor: Reactor): void {
+    this.#stage = "reading";
+    this.ask(reactor, READ, this.fd, this.room, 0);
+  }
+
+  /** The place is full: makes room for the whole file. */
+  #glance(reactor: Reactor): void {
+    const glance = new Glance(this.fd, (_mode, sizeBytes) => this.#extend(reactor, Math.max(sizeBytes, PLACE_BYTES)));
+    void glance.begin(reactor);
+  }
+
+  #extend(reactor: Reactor, lengthBytes: number): void {
+    this.#tooLong = lengthBytes > MOST_BYTES;
+    if (this.#tooLong) return this.close(reactor);
+    const old = this.#long ?? (this.room as Place);
+    try {
+      this.#long = Buffer.allocUnsafeSlow(lengthBytes);
+    } catch (error) {
+      return this.close(reactor, error as Error);
+    }
+    old.copy(this.#long, 0, 0, this.#filledBytes);
+    this.#read(reactor);
+  }
+
+  /** There is more than there was room for, `count` bytes of it in the place. */
+  #grow(reactor: Reactor, count: number): void {
+    const filled = this.#filledBytes;
+    const grown = Buffer.allocUnsafeSlow(Math.max(filled * 2, filled + count));
+    this.#tooLong = grown.length > MOST_BYTES;
+    if (this.#tooLong) return this.close(reactor);
+    this.#long?.copy(grown, 0, 0, filled);
+    this.room?.copy(grown, filled, 0, count);
+    this.#long = grown;
+    this.#filledBytes += count;
+    this.#read(reactor);
+  }
+
+  protected value(): Content | Promise<Content> {
+    if (this.#tooLong) return this.#instead();
+    const filled = this.#filledBytes;
+    const from = this.#long ?? (this.room as Place);
+    if (this.#encoding !== "buffer") return from.toString(this.#encoding, 0, filled);
+    if (this.#long?.length === filled) return this.#long;
+    // Memory of its own, not of a pool: what stands in `buffer` is then this file and nothing else.
+    const content = Buffer.allocUnsafeSlow(filled);
+    from.copy(content, 0, 0, filled);
+    return content;
+  }
+}
+
+/** readFile(path[, options]). */
+export function readFile(path: unknown, options?: unknown): Promise<Content> {
+  const plain = pathOf(path);
+  const { encoding, flags } = plain === undefined ? NOTHING : readOptionsOf(options);
+  if (
+    plain === undefined ||
+    encoding === undefined ||
+    flags === undefined ||
+    reactorFor(IORING_OP_FADVISE) === undefined
+  ) {
+    return own.readFile(path, options);
+  }
+  return new ReadFile(plain, flags, encoding, () => own.readFile(path, options)).start();
+}
+
+interface ReadOptions {
+  readonly encoding?: Encoding | undefined;
+  readonly flags?: number | undefined;
+}
+
+const NOTHING: ReadOptions = {};
+
+function readOptionsOf(options: unknown): ReadOptions {
+  if (options === undefined || options === null) return { encoding: "buffer", flags: openFlagsOf("r", "r") };
+  if (typeof options === "string") return { encoding: encodingOf(options, "buffer"), flags: openFlagsOf("r", "r") };
+  const record = recordOf(options);
+  if (record === undefined || record["signal"] !== undefined) return NOTHING;
+  return { encoding: encodingOf(record["encoding"], "buffer"), flags: openFlagsOf(record["flag"], "r") };
+}
