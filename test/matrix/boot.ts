@@ -144,11 +144,6 @@ async function handedIn(directory: string): Promise<Pick<Result, "statuses" | "f
   return { statuses, files };
 }
 
-/** Why no guest can be made on this machine; undefined where it can. */
-export function noEmulator(): string | undefined {
-  return Bun.which(emulator) === null ? `there is no ${emulator} on this machine (Debian: qemu-system-x86)` : undefined;
-}
-
 const trial: Plan = { steps: [{ name: "trial", command: ["bun", "--version"], limitS: 20 }], limitS: 20, shell: false };
 
 /**

@@ -95,7 +95,7 @@ const programs = [
 ];
 
 /** Where this machine keeps its programs, those for administrators among them. */
-const PATH = `${process.env["PATH"]}:/sbin:/usr/sbin`;
+export const PATH: string = `${process.env["PATH"]}:/sbin:/usr/sbin`;
 
 /** test/support/launch.c, compiled: guests have no compiler. Nothing where this machine has none. */
 function launcher(): Iterable<Uint8Array> {
@@ -114,9 +114,10 @@ async function makeBase(): Promise<string> {
   const all = [process.execPath, ...own].flatMap(librariesOf);
   const libraries = [...new Map(all.map((library) => [library.inside, library])).values()];
   if (librariesOf(busybox).length > 0) throw new Error(`${busybox} is linked to libraries (Debian: busybox-static)`);
-  const inputs = [import.meta.path, process.execPath, busybox, ...own, ...libraries.map(({ path }) => path)];
+  const inputs = [process.execPath, busybox, ...own, ...libraries.map(({ path }) => path)];
   const state = inputs.map((path) => [path, statSync(path).size, statSync(path).mtimeMs].join(" ")).join("\n");
-  const hash = new Bun.CryptoHasher("sha256").update(state).digest("hex").slice(0, 12);
+  const recipe = readFileSync(import.meta.path);
+  const hash = new Bun.CryptoHasher("sha256").update(state).update(recipe).digest("hex").slice(0, 12);
   const path = join(cacheFolder(), "images", `base-${Bun.version}-${hash}.cpio`);
   if (existsSync(path)) return path;
   await mkdir(join(cacheFolder(), "images"), { recursive: true });
@@ -131,8 +132,10 @@ async function makeBase(): Promise<string> {
   ];
   const users = [folder("etc"), file("etc/passwd", "root:x:0:0:root:/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")];
   const names = [file("etc/group", "root:x:0:\nnogroup:x:65534:\n"), file("etc/hosts", "127.0.0.1 localhost\n")];
-  for (const old of new Bun.Glob("base-*").scanSync(join(cacheFolder(), "images"))) {
-    await rm(join(cacheFolder(), "images", old));
+  for (const name of new Bun.Glob("base-*").scanSync(join(cacheFolder(), "images"))) {
+    const old = join(cacheFolder(), "images", name);
+    // One of today may be in use.
+    if (Date.now() - statSync(old).mtimeMs > 24 * 3600 * 1000) await rm(old);
   }
   const part = `${path}.part-${process.pid}`;
   await write(part, ...folders, ...main, ...loaded, ...others, ...users, ...names);

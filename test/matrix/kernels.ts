@@ -31,6 +31,9 @@ export interface Kernel {
   readonly modules: string;
 }
 
+/** The archive was asked, and has not got the kernel any more. */
+export class KernelGone extends Error {}
+
 /** All kernels of the table, oldest first. */
 export const kernels: readonly Wanted[] = table.kernels;
 
@@ -40,7 +43,7 @@ const pool: Readonly<Record<string, string>> = table.pool;
 /**
  * A kernel from the cache, or from the archive where the cache has none or `fresh` asks for the newest.
  *
- * @throws Error that says why it cannot be had; ArchiveUnreachable where that is the archive's doing.
+ * @throws Error that says why it cannot be had: ArchiveUnreachable, KernelGone, or what is wrong with its packages.
  */
 export async function getKernel(wanted: Wanted, fresh: boolean): Promise<Kernel> {
   const folder = join(cacheFolder(), "kernels");
@@ -88,7 +91,7 @@ async function findPackages(wanted: Wanted): Promise<Listed[]> {
   const index = await indexOf(wanted.suite);
   const name = await newestName(wanted.package, index);
   const [image] = name === undefined ? [] : await index.versions(name);
-  if (name === undefined || image === undefined) throw new Error(`${wanted.suite} has no ${wanted.package}`);
+  if (name === undefined || image === undefined) throw new KernelGone(`${wanted.suite} has no ${wanted.package}`);
   if (name.startsWith("linux-image-")) return [image];
   return [image, await findModules(name.replace(/^linux-binary(-unsigned)?-/, "linux-modules-"), image.version, index)];
 }
@@ -110,7 +113,7 @@ async function findModules(name: string, version: string, index: Index): Promise
   const listed = (await index.versions(name)).find((found) => found.version === version);
   if (listed) return listed;
   const file = Object.keys(pool).find((path) => basename(path) === `${name}_${version}_amd64.deb`);
-  if (file === undefined) throw new Error(`${name} ${version} is in no index, and no hash of it is known`);
+  if (file === undefined) throw new KernelGone(`${name} ${version} is in no index, and no hash of it is known`);
   return { version, file, sha256: pool[file] ?? "" };
 }
 

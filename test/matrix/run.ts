@@ -9,10 +9,11 @@ import { ArchiveUnreachable, cacheFolder } from "../../gen/apt.ts";
 import { compareKernels } from "../../gen/facts.ts";
 import type { Measured } from "../../gen/matrix.ts";
 import { readKernels } from "../../gen/project.ts";
-import { bestAccelerator, boot, noEmulator } from "./boot.ts";
+import { bestAccelerator, boot } from "./boot.ts";
 import type { Machine, Result } from "./boot.ts";
+import { PATH } from "./image.ts";
 import type { Plan } from "./image.ts";
-import { getKernel, kernels } from "./kernels.ts";
+import { getKernel, KernelGone, kernels } from "./kernels.ts";
 import type { Kernel, Wanted } from "./kernels.ts";
 import { MEMORY_MIB, record } from "./record.ts";
 import { knownTo } from "./report.ts";
@@ -31,7 +32,8 @@ Boots kernels in QEMU and runs the tests, or a command, in each.
   --kvm auto|never  whether the machine's own virtualisation is tried (auto)
   --fresh           look in the archive for newer packages than the cache has
   --limit SECONDS   of a whole guest (3600)
-  --lenient         no emulator, or an archive out of reach, is reported and is no failure
+  --lenient         no emulator, or a kernel that the archive has not or that is out of reach, is reported and is no
+                    failure
   --record          write the results into docs/kernel-results.md, the README and test/matrix/*.json; what kernels did
                     that are not run now stays, with its day and commit
   --shell           a prompt in place of the tests; takes one kernel
@@ -78,20 +80,37 @@ function wantedKernels(): Wanted[] {
 
 const red = (text: string): string => (process.stdout.isTTY ? `\x1b[31m${text}\x1b[0m` : text);
 
-/** The emulator and busybox, from Debian's packages where this user may install them. */
-async function getTools(): Promise<void> {
-  const wanted = { "qemu-system-x86_64": "qemu-system-x86", busybox: "busybox-static" };
-  const missing = Object.entries(wanted).flatMap(([program, name]) => (Bun.which(program) === null ? [name] : []));
-  if (missing.length === 0) return;
-  const may = process.getuid?.() === 0 && Bun.which("apt-get") !== null;
-  if (!may) unable(`the packages ${missing.join(", ")} are not installed, and this user cannot install them`);
-  console.log(`installing ${missing.join(", ")}`);
+/** The programs that guests are made with, and Debian's packages that have them. */
+const tools: Readonly<Record<string, string>> = {
+  "qemu-system-x86_64": "qemu-system-x86",
+  busybox: "busybox-static",
+  "mkfs.ext4": "e2fsprogs",
+  xz: "xz-utils",
+};
+
+function missingTools(): string[] {
+  return Object.entries(tools).flatMap(([program, name]) => (Bun.which(program, { PATH }) === null ? [name] : []));
+}
+
+async function apt(...words: string[]): Promise<boolean> {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const install = ["apt-get", "install", "-qy", "--no-install-recommends", ...missing];
-  const child = Bun.spawn(install, { env, stdout: "ignore", stderr: "inherit" });
-  if ((await child.exited) !== 0) unable(`${missing.join(", ")} cannot be installed`);
-  const still = noEmulator();
-  if (still !== undefined) unable(still);
+  return (await Bun.spawn(["apt-get", "-q", ...words], { env, stdout: "ignore", stderr: "inherit" }).exited) === 0;
+}
+
+/** Gets the tools from Debian's packages where this user may install them. */
+async function getTools(): Promise<void> {
+  const missing = missingTools();
+  if (missing.length > 0) {
+    const may = process.getuid?.() === 0 && Bun.which("apt-get") !== null;
+    if (!may) unable(`the packages ${missing.join(", ")} are not installed, and this user cannot install them`);
+    console.log(`installing ${missing.join(", ")}`);
+    const install = ["install", "-y", "--no-install-recommends", ...missing];
+    // What the machine knows of the archive may be old, or nothing.
+    const done = (await apt(...install)) || ((await apt("update")) && (await apt(...install)));
+    if (!done || missingTools().length > 0) unable(`${missing.join(", ")} cannot be installed`);
+  }
+  if (Bun.spawnSync(["ldd", Bun.which("busybox") ?? ""], { stdout: "ignore", stderr: "ignore" }).exitCode === 0)
+    unable("busybox is linked to libraries here (Debian: busybox-static)");
 }
 
 /** Each run has its own, because several may be under way; those of earlier days go. */
@@ -148,7 +167,7 @@ function missing({ kernel }: Wanted, error: unknown): Verdict {
   const reason = error instanceof Error ? error.message : String(error);
   console.log(`== ${kernel}: ${red(`missing: ${reason}`)}`);
   const none = new Map<string, number>();
-  const excused = values.lenient && error instanceof ArchiveUnreachable;
+  const excused = values.lenient && (error instanceof ArchiveUnreachable || error instanceof KernelGone);
   const troubles = excused ? [] : [`cannot be had: ${reason}`];
   return {
     kernel,
