@@ -45,6 +45,9 @@ interface Insides {
 /** Its members, and those under symbols. */
 type Inner = OwnHandle & { [inside: symbol]: unknown };
 
+/** The longest that Bun makes a file. */
+const MOST_LENGTH = 2 ** 52 - 1;
+
 type Loose = (...args: readonly unknown[]) => Promise<never>;
 
 /** Bun's class; undefined until there is a handle of it, and null where its insides are others than we know. */
@@ -136,7 +139,7 @@ class FileHandle extends Unborn {
   override truncate(len: unknown = 0): Promise<void> {
     const { fd } = this;
     const length = fd < 0 || typeof len !== "number" ? undefined : positionOf(len);
-    const reactor = length === undefined ? undefined : reactorFor(IORING_OP_FTRUNCATE);
+    const reactor = length === undefined || length > MOST_LENGTH ? undefined : reactorFor(IORING_OP_FTRUNCATE);
     if (reactor === undefined) return (super.truncate as Loose).call(this, len);
     return new Deed(FTRUNCATE, [fd, length], "ftruncate", {}, use(this)).begin(reactor);
   }
@@ -305,6 +308,12 @@ function learn(handle: OwnHandle): void {
   if (ref === undefined || unref === undefined || refs === undefined) return;
   if (closing === undefined || transfer === undefined) return;
   insides = { ref, unref, refs, closing, transfer };
+  // All of it stands in one place, as whoever looks there expects.
+  for (const key of Reflect.ownKeys(found.prototype)) {
+    if (Object.hasOwn(FileHandle.prototype, key)) continue;
+    const member = Object.getOwnPropertyDescriptor(found.prototype, key) as PropertyDescriptor;
+    Object.defineProperty(FileHandle.prototype, key, member);
+  }
   Object.setPrototypeOf(FileHandle.prototype, found.prototype);
   Object.setPrototypeOf(FileHandle, found);
   base = found;

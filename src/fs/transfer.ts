@@ -65,9 +65,9 @@ export function writePortion(data: unknown, offset: unknown, length: unknown, po
     if (encoding === undefined || encoding === "buffer" || at === undefined || data === "") return undefined;
     return { buffer: data, bytes: Buffer.from(data, encoding), position: at };
   }
-  if (!isSteady(data)) return undefined;
-  const params =
-    typeof offset === "object" && offset !== null ? (offset as Record<string, unknown>) : { offset, length, position };
+  // No offset, null, counts as no options here, and so as no position.
+  if (!isSteady(data) || offset === null) return undefined;
+  const params = typeof offset === "object" ? (offset as Record<string, unknown>) : { offset, length, position };
   // Only a number is a position here: a bigint stands for the file's own.
   if (typeof params["position"] !== "number" || params["position"] < 0) return undefined;
   return portion(data, params["offset"], params["length"], params["position"]);

@@ -52,12 +52,13 @@ class WriteFile extends WholeFile<void> {
 
 /** writeFile(path, data[, options]). */
 export function writeFile(path: unknown, data: unknown, options?: unknown): Promise<void> {
-  return writing(path, data, options, "w") ?? own.writeFile(path, data, options);
+  // Data that is missing and data that is undefined are refused in different words.
+  return writing(path, data, options, "w") ?? Reflect.apply(own.writeFile, undefined, arguments);
 }
 
 /** appendFile(path, data[, options]). */
 export function appendFile(path: unknown, data: unknown, options?: unknown): Promise<void> {
-  return writing(path, data, options, "a") ?? own.appendFile(path, data, options);
+  return writing(path, data, options, "a") ?? Reflect.apply(own.appendFile, undefined, arguments);
 }
 
 function writing(path: unknown, data: unknown, options: unknown, usual: string): Promise<void> | undefined {
