@@ -26,10 +26,10 @@ export const alloc: Bench = {
   async run(options: Options): Promise<Report> {
     const rows: Report["rows"][number][] = [];
     const goals: Goal[] = [];
-    const echo = await launchPlain("Bun.listen", bun("echobun"));
+    const echo = await launchPlain("Bun.listen", bun("echolisten", "bun"));
     try {
       for (const [name, label] of Object.entries({ ...controls, ...cases })) {
-        const args = [name, options.smoke ? "1" : "5", String(echo.port)];
+        const args = [name, options.smoke ? "1" : "5", echo.where];
         const bytes = Number(await output(bun("alloc", ...args), 60_000));
         rows.push({ label, bytes });
         const isControl = name in controls;

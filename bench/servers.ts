@@ -1,7 +1,9 @@
 // Servers under load: a process on one processor, a load generator on another, and what both used.
 
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 
+import { scratch } from "./cc.ts";
 import { output, pinned, start, stop } from "./harness.ts";
 
 const tickNs = 1e7; // USER_HZ is 100 on every architecture that Bun runs on
@@ -10,6 +12,8 @@ const tickNs = 1e7; // USER_HZ is 100 on every architecture that Bun runs on
 export interface Shape {
   readonly label: string;
   readonly mode: "stream" | "churn";
+  /** Whether over a Unix socket, not TCP. */
+  readonly unix: boolean;
   readonly conns: number;
   readonly size: number;
 }
@@ -17,7 +21,8 @@ export interface Shape {
 /** A server that accepts connections. */
 export interface Server {
   readonly label: string;
-  readonly port: number;
+  /** The port on the loopback interface, or the path of a Unix socket. */
+  readonly where: string;
   readonly child: ReturnType<typeof start>;
 }
 
@@ -31,16 +36,26 @@ export interface Slice {
   readonly others: number;
 }
 
-function freePort(): number {
+function freePort(): string {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const port = listener.port;
   listener.stop(true);
-  return port;
+  return String(port);
 }
 
-async function answers(port: number): Promise<boolean> {
+let paths = 0;
+
+/** A path in the benchmark's temporary directory where nothing is. */
+function freePath(): string {
+  return join(scratch(), `socket${paths++}`);
+}
+
+async function answers(where: string): Promise<boolean> {
   try {
-    const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } });
+    const handlers = { data(): void {} };
+    const socket = await (where.startsWith("/")
+      ? Bun.connect({ unix: where, socket: handlers })
+      : Bun.connect({ hostname: "127.0.0.1", port: Number(where), socket: handlers }));
     socket.end();
     return true;
   } catch {
@@ -48,31 +63,39 @@ async function answers(port: number): Promise<boolean> {
   }
 }
 
-/** Starts a server on the first processor and waits until it accepts connections; it takes its port as last argument. */
-export async function launchPlain(label: string, command: readonly string[]): Promise<Server> {
-  const port = freePort();
-  const child = start(pinned(0, [...command, String(port)]));
-  for (let i = 0; !(await answers(port)); i++) {
+/**
+ * Starts a server on the first processor and waits until it accepts connections; it takes its port, or with `unix` the
+ * path of a Unix socket, as last argument.
+ */
+export async function launchPlain(label: string, command: readonly string[], unix: boolean = false): Promise<Server> {
+  const where = unix ? freePath() : freePort();
+  const child = start(pinned(0, [...command, where]));
+  for (let i = 0; !(await answers(where)); i++) {
     if (child.exitCode !== null || i === 400) {
       await stop(child);
       throw new Error(`Cannot start ${label}: it does not accept connections`);
     }
     await Bun.sleep(25);
   }
-  return { label, port, child };
+  return { label, where, child };
 }
 
 /**
  * Starts a server and has `load` check that every byte comes back: through few connections that carry more than the
  * sockets' buffers hold, and through many.
  */
-export async function launch(label: string, command: readonly string[], load: readonly string[]): Promise<Server> {
-  const server = await launchPlain(label, command);
+export async function launch(
+  label: string,
+  command: readonly string[],
+  load: readonly string[],
+  unix: boolean,
+): Promise<Server> {
+  const server = await launchPlain(label, command, unix);
   for (const [conns, size] of [
     [4, 6_000_000],
     [300, 20_000],
   ])
-    await output(pinned(1, [...load, "check", String(server.port), String(conns), String(size)]), 30_000);
+    await output(pinned(1, [...load, "check", server.where, String(conns), String(size)]), 30_000);
   return server;
 }
 
@@ -98,7 +121,7 @@ export async function slice(
   shape: Shape,
   times: readonly number[],
 ): Promise<Slice> {
-  const args = [shape.mode, server.port, shape.conns, shape.size, ...times].map(String);
+  const args = [shape.mode, server.where, shape.conns, shape.size, ...times].map(String);
   const serverBefore = processTicks(server.child.pid);
   const machineBefore = machineTicks();
   const began = Bun.nanoseconds();

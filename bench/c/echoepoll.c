@@ -1,13 +1,9 @@
-/* TCP echo server on epoll, one thread: echoepoll PORT. What a connection cannot take is kept until it can. */
-#include <arpa/inet.h>
+/* Echo server on epoll, one thread: echoepoll PORT|PATH. What a connection cannot take is kept until it can. */
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "address.h"
 
 enum { MAX_FDS = 65536, BUFFER = 65536, EVENTS = 512 };
 
@@ -38,10 +34,9 @@ static void drop(int fd) {
 
 static void accept_all(int listener) {
   for (;;) {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0 && errno == EAGAIN) return;
     if (fd < 0 || fd >= MAX_FDS) fail("accept4");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     control(EPOLL_CTL_ADD, fd, EPOLLIN);
   }
 }
@@ -84,11 +79,8 @@ static void echo(int fd) {
 
 int main(int argc, char **argv) {
   if (argc != 2) return 2;
-  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[1]))};
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(listener, 1024) < 0) fail("listen");
+  int listener = listen_at(argv[1], SOCK_NONBLOCK);
+  if (listener < 0) fail("listen");
   epoll = epoll_create1(EPOLL_CLOEXEC);
   control(EPOLL_CTL_ADD, listener, EPOLLIN);
   struct epoll_event events[EVENTS];

@@ -1,21 +1,15 @@
-/* TCP echo server on io_uring, one thread: echoring PORT. Multishot accept, multishot receive from a buffer ring, and
+/* Echo server on io_uring, one thread: echoring PORT|PATH. Multishot accept, multishot receive from a buffer ring, and
  * sends straight out of the received buffer.
  *
  * A send is first tried without blocking and says nothing when it took everything (CQE_SKIP_SUCCESS; with MSG_WAITALL
  * a short one counts as failed). Such a send is over when the call that submitted it returns, so its buffer goes back
  * then, and a batch of answers costs one system call and no completions. What a socket does not take is sent again,
  * this time with a completion, and what is received meanwhile waits behind it. */
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
+#include "address.h"
 #include "ring.h"
 
-enum { MAX_FDS = 65536, BUFFERS = 1024, BUFFER_BYTES = 16384, GROUP = 0, ENTRIES = 4096 };
+enum { MAX_FDS = 65536, BUFFERS = 1024, BUFFER_BYTES = 16384, ENTRIES = 4096 };
 enum { ON_ACCEPT, ON_RECV, ON_QUICK_SEND, ON_SEND, ON_CLOSE };
-
-struct buf { uint64_t addr; uint32_t len; uint16_t bid, tail; };
-struct buf_reg { uint64_t ring_addr; uint32_t ring_entries; uint16_t bgid, flags; uint64_t resv[3]; };
 
 /* The buffers that a connection has yet to send, first to last, linked through `next`. */
 struct conn {
@@ -25,9 +19,7 @@ struct conn {
 
 static struct ring ring;
 static struct conn conns[MAX_FDS];
-static struct buf *buf_ring;
-static char *memory;
-static uint16_t buf_tail;
+static struct bufs bufs;
 static int lengths[BUFFERS], done[BUFFERS], next[BUFFERS];
 static int ready[MAX_FDS], ready_count, quick[MAX_FDS], quick_count, starving[MAX_FDS], starving_count;
 static int free_buffers, closes, listener;
@@ -39,13 +31,9 @@ static struct sqe *queue(uint8_t op, int fd, const void *addr, uint32_t len, uin
 }
 
 static void give_back(int bid) {
-  struct buf *b = &buf_ring[buf_tail++ & (BUFFERS - 1)];
-  b->addr = (uintptr_t)(memory + (size_t)bid * BUFFER_BYTES);
-  b->len = BUFFER_BYTES;
-  b->bid = (uint16_t)bid;
+  bufs_give(&bufs, bid);
   free_buffers++;
 }
-static void publish(void) { __atomic_store_n(&buf_ring[0].tail, buf_tail, __ATOMIC_RELEASE); }
 
 static void queue_accept(void) {
   struct sqe *s = queue(OP_ACCEPT, listener, NULL, 0, ON_ACCEPT);
@@ -56,12 +44,11 @@ static void queue_recv(int fd) {
   struct sqe *s = queue(OP_RECV, fd, NULL, 0, ON_RECV);
   s->ioprio = RECV_MULTISHOT;
   s->flags = SQE_BUFFER_SELECT;
-  s->buf_index = GROUP;
   conns[fd].receiving = 1;
 }
 static void queue_send(int fd, int how) {
   int bid = conns[fd].first;
-  char *from = memory + (size_t)bid * BUFFER_BYTES + done[bid];
+  char *from = bufs.memory + (size_t)bid * BUFFER_BYTES + done[bid];
   struct sqe *s = queue(OP_SEND, fd, from, (uint32_t)(lengths[bid] - done[bid]), (uint64_t)how);
   s->op_flags = MSG_WAITALL | MSG_NOSIGNAL;
   if (how == ON_SEND) return;
@@ -139,24 +126,12 @@ static void on_send(struct cqe *e, int fd) {
   go_on(fd);
 }
 
-static void setup(int port) {
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  int one = 1;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* inherited by what it accepts */
-  if (bind(listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(listener, 1024) < 0) fail("listen", errno);
+static void setup(const char *where) {
+  listener = listen_at(where, 0);
+  if (listener < 0) fail("listen", errno);
   ring_init(&ring, ENTRIES, SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_NO_SQARRAY, 4 * ENTRIES);
-  int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
-  buf_ring = mmap(NULL, BUFFERS * sizeof(struct buf), prot, flags, -1, 0);
-  memory = mmap(NULL, (size_t)BUFFERS * BUFFER_BYTES, prot, flags, -1, 0);
-  if (buf_ring == MAP_FAILED || memory == MAP_FAILED) fail("mmap", errno);
-  struct buf_reg reg = {.ring_addr = (uintptr_t)buf_ring, .ring_entries = BUFFERS, .bgid = GROUP};
-  int res = ring_register(&ring, REGISTER_PBUF_RING, &reg, 1);
-  if (res < 0) fail("registering the buffer ring", -res);
-  for (int bid = 0; bid < BUFFERS; bid++) give_back(bid);
-  publish();
+  bufs_init(&bufs, &ring, BUFFERS, BUFFER_BYTES);
+  free_buffers = BUFFERS;
 }
 
 static void reap(uint32_t ready) {
@@ -189,10 +164,10 @@ static void settle(int sent) {
 
 int main(int argc, char **argv) {
   if (argc != 2) return 2;
-  setup(atoi(argv[1]));
+  setup(argv[1]);
   queue_accept();
   for (;;) {
-    publish();
+    bufs_publish(&bufs);
     /* The kernel lets go of a closed socket on the way back from the call: a call that closes must not wait. */
     ring_submit(&ring, closes || (starving_count && quick_count) ? 0 : 1);
     closes = 0;

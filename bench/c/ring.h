@@ -120,4 +120,35 @@ static inline void ring_seen(struct ring *r, uint32_t n) {
   __atomic_store_n(r->cq_khead, *r->cq_khead + n, __ATOMIC_RELEASE);
 }
 
+/* Provided buffers: `count` of `bytes` each, as group 0. */
+struct buf { uint64_t addr; uint32_t len; uint16_t bid, tail; };
+struct buf_reg { uint64_t ring_addr; uint32_t ring_entries; uint16_t bgid, flags; uint64_t resv[3]; };
+struct bufs {
+  struct buf *ring;
+  char *memory;
+  uint32_t count, bytes;
+  uint16_t tail;
+};
+
+static inline void bufs_give(struct bufs *b, int bid) {
+  struct buf *to = &b->ring[b->tail++ & (b->count - 1)];
+  to->addr = (uintptr_t)(b->memory + (size_t)bid * b->bytes);
+  to->len = b->bytes;
+  to->bid = (uint16_t)bid;
+}
+static inline void bufs_publish(struct bufs *b) { __atomic_store_n(&b->ring[0].tail, b->tail, __ATOMIC_RELEASE); }
+
+static inline void bufs_init(struct bufs *b, struct ring *r, uint32_t count, uint32_t bytes) {
+  int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+  *b = (struct bufs){.count = count, .bytes = bytes};
+  b->ring = mmap(NULL, count * sizeof(struct buf), prot, flags, -1, 0);
+  b->memory = mmap(NULL, (size_t)count * bytes, prot, flags, -1, 0);
+  if (b->ring == MAP_FAILED || b->memory == MAP_FAILED) fail("mmap", errno);
+  struct buf_reg reg = {.ring_addr = (uintptr_t)b->ring, .ring_entries = count};
+  int res = ring_register(r, REGISTER_PBUF_RING, &reg, 1);
+  if (res < 0) fail("registering the buffer ring", -res);
+  for (uint32_t bid = 0; bid < count; bid++) bufs_give(b, (int)bid);
+  bufs_publish(b);
+}
+
 #endif

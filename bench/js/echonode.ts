@@ -1,5 +1,8 @@
-// TCP echo server on node:net: echonode.ts PORT.
+// Echo server on node:net: echonode.ts PORT|PATH.
 import { createServer } from "node:net";
+
+const where = process.argv[2] ?? "";
+const place = where.startsWith("/") ? { path: where } : { host: "127.0.0.1", port: Number(where) };
 
 createServer({ noDelay: true }, (socket) => {
   socket.on("data", (bytes) => {
@@ -7,4 +10,4 @@ createServer({ noDelay: true }, (socket) => {
   });
   socket.on("drain", () => socket.resume());
   socket.on("error", () => socket.destroy());
-}).listen(Number(process.argv[2]), "127.0.0.1");
+}).listen(place);

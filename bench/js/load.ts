@@ -3,8 +3,9 @@
 
 import type { Socket } from "bun";
 
-const [, , mode = "", port = "", count = "", size = "", warmMs = "0", ms = "0"] = process.argv;
+const [, , mode = "", where = "", count = "", size = "", warmMs = "0", ms = "0"] = process.argv;
 const message = new Uint8Array(Number(size)).fill(120);
+const place = where.startsWith("/") ? { unix: where } : { hostname: "127.0.0.1", port: Number(where) };
 const churn = mode === "churn";
 const latencies: number[] = [];
 const start = performance.now() + Number(warmMs);
@@ -65,8 +66,7 @@ let over = 0;
 
 async function open(): Promise<void> {
   await Bun.connect<Conn>({
-    hostname: "127.0.0.1",
-    port: Number(port),
+    ...(place as { hostname: string; port: number }),
     data: { got: 0, sent: 0, since: 0 },
     socket: {
       open: send,

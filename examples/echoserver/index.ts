@@ -1,25 +1,28 @@
 /**
- * A TCP echo server on io_uring: `bun run examples/echoserver [--host ADDRESS] [--port PORT] [--workers N]`.
+ * An echo server on io_uring: `bun run examples/echoserver [--host ADDRESS] [--port PORT] [--workers N] [--unix PATH]`.
  *
  * This is the main thread: it reads the command line, starts the workers, and deals with signals while they serve. It
  * sleeps in Bun's event loop; each worker sleeps in its ring.
  */
 import { lookup } from "node:dns/promises";
+import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { Ring } from "bun-uring";
-import { nameOf } from "./listener.ts";
+import { type Endpoint, nameOf } from "./listener.ts";
 import { type Counters, makeCounters, statisticsLine, STOP } from "./stats.ts";
 import type { Answer, Task } from "./worker.ts";
 
 const USAGE = `Usage: bun run examples/echoserver [options]
 
-Sends back whatever it receives over TCP, on io_uring.
+Sends back whatever it receives, on io_uring.
 
   --host ADDRESS  where to listen: a name, an IPv4 or an IPv6 address (127.0.0.1)
   --port PORT     0 to 65535; 0 takes any that is free, and says which (7000)
   --workers N     threads, each with a ring and a listening socket of its own; the
                   kernel spreads the connections over them (1)
+  --unix PATH     listen on a Unix socket instead of TCP, with one worker; nothing
+                  may be there before, and nothing is left afterwards
   --plain         do without everything that is newer than Linux 5.10
   --help          show this
 
@@ -33,6 +36,8 @@ interface Options {
   readonly host: string;
   readonly port: number;
   readonly workers: number;
+  /** The path of a Unix socket, instead of all that. */
+  readonly unix: string | undefined;
   readonly plain: boolean;
 }
 
@@ -60,6 +65,7 @@ function readOptions(): Options {
       host: { type: "string", default: "127.0.0.1" },
       port: { type: "string", default: "7000" },
       workers: { type: "string", default: "1" },
+      unix: { type: "string" },
       plain: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -68,10 +74,15 @@ function readOptions(): Options {
     console.log(USAGE);
     process.exit(0);
   }
+  if (values.unix === "") throw new RangeError("--unix takes a path");
+  if (values.unix !== undefined && values.workers !== "1") {
+    throw new RangeError("--unix goes with one worker: only TCP ports can be shared");
+  }
   return {
     host: values.host,
     port: wholeNumber("--port", values.port, 0, 65535),
     workers: wholeNumber("--workers", values.workers, 1, MAX_WORKERS),
+    unix: values.unix,
     plain: values.plain,
   };
 }
@@ -115,30 +126,40 @@ function stop({ counters, ringFd }: Running): void {
   ring.submitAndWait(1);
 }
 
+async function endpointOf(options: Options): Promise<Endpoint> {
+  if (options.unix !== undefined) return { family: "unix", path: options.unix };
+  const { address, family } = await addressOf(options.host);
+  return { address, family: family === 6 ? 6 : 4, port: options.port, shared: options.workers > 1 };
+}
+
 async function main(): Promise<void> {
   const options = readOptions();
-  const { address, family } = await addressOf(options.host);
-  const endpoint = { address, family: family === 6 ? 6 : 4, shared: options.workers > 1 } as const;
-  const first = await start({ endpoint: { ...endpoint, port: options.port }, plain: options.plain });
+  const wanted = await endpointOf(options);
+  const first = await start({ endpoint: wanted, plain: options.plain });
   const workers: Running[] = [first];
   // The others listen on the port that the first was given.
-  const { port } = first;
-  while (workers.length < options.workers) {
-    workers.push(await start({ endpoint: { ...endpoint, port }, plain: options.plain }));
-  }
+  const endpoint = wanted.family === "unix" ? wanted : { ...wanted, port: first.port };
+  while (workers.length < options.workers) workers.push(await start({ endpoint, plain: options.plain }));
+  const leave = (): void => {
+    if (endpoint.family === "unix") rmSync(endpoint.path, { force: true });
+  };
   const statistics = (): void => console.log(statisticsLine(workers.map((worker) => worker.counters)));
   process.on("SIGUSR1", statistics);
   let stopping = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
-      if (stopping) process.exit(1);
+      if (stopping) {
+        leave();
+        process.exit(1);
+      }
       stopping = true;
       for (const worker of workers) stop(worker);
     });
   }
-  console.log(`listening on ${nameOf({ ...endpoint, port })} (workers: ${workers.length}; ${first.how})`);
+  console.log(`listening on ${nameOf(endpoint)} (workers: ${workers.length}; ${first.how})`);
   await Promise.all(workers.map((worker) => worker.ended));
   statistics();
+  leave();
   process.exit(0);
 }
 

@@ -5,10 +5,11 @@
  * From Linux 6.11 on the ring does all of it. Before, only the C library's way leads to a listening socket, and in this
  * process Bun is who can go it: Bun.listen makes one, the ring takes hold of it, and Bun lets go.
  */
-import { readFileSync, readlinkSync } from "node:fs";
+import { linkSync, readFileSync, readlinkSync, renameSync } from "node:fs";
 import {
   AF_INET,
   AF_INET6,
+  AF_UNIX,
   errnoMessage,
   errnoName,
   IORING_OP_BIND,
@@ -31,22 +32,27 @@ export const LISTENER = 0;
 /** Connections that may wait to be accepted; the kernel takes no more than net.core.somaxconn. */
 const BACKLOG = 4096;
 
-/** Where to listen. */
-export interface Endpoint {
+/** Where to listen for TCP. */
+interface TcpEndpoint {
+  readonly family: 4 | 6;
   /** A numeric address. */
   readonly address: string;
-  readonly family: 4 | 6;
   /** 0: any that is free. */
   readonly port: number;
   /** Whether other workers listen on the same port, so that the kernel spreads connections over all of them. */
   readonly shared: boolean;
 }
 
+/** Where to listen. */
+export type Endpoint = TcpEndpoint | { readonly family: "unix"; readonly path: string };
+
 /** The value that turns a socket option on. The kernel reads it when the request runs, so it stays for good. */
 const ON = Int32Array.of(1);
 
-/** Address and port as people write them. */
-export function nameOf({ address, family, port }: Endpoint): string {
+/** Address and port, or the path, as people write them. */
+export function nameOf(endpoint: Endpoint): string {
+  if (endpoint.family === "unix") return endpoint.path;
+  const { address, family, port } = endpoint;
   return family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
@@ -59,7 +65,7 @@ export function ringListens(ring: Ring): boolean {
  * Makes a listening socket in place {@link LISTENER} of the ring's table of registered files.
  *
  * @param throughRing whether the ring does it, or Bun.
- * @returns the port.
+ * @returns the port; 0 for a path.
  * @throws Error where the address is in use, is not this machine's, and so on.
  */
 export function listen(ring: Ring, endpoint: Endpoint, throughRing: boolean): number {
@@ -73,21 +79,12 @@ export function listen(ring: Ring, endpoint: Endpoint, throughRing: boolean): nu
 }
 
 function listenThroughRing(ring: Ring, endpoint: Endpoint): number {
-  const at =
-    endpoint.family === 4
-      ? SockAddr.ipv4(endpoint.address, endpoint.port)
-      : SockAddr.ipv6(endpoint.address, endpoint.port);
-  const option = (level: number, name: number): void => {
-    ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, LISTENER, level, name, ON).fixedFile().link();
-  };
   // One chain, one system call: each starts when the one before it has succeeded, and a chain is submitted whole.
   ring.reserve(6);
   const before = ring.sqReady();
-  ring.prepSocketDirect(endpoint.family === 4 ? AF_INET : AF_INET6, SOCK_STREAM, 0, LISTENER).link();
-  option(SOL_SOCKET, SO_REUSEADDR);
-  if (endpoint.shared) option(SOL_SOCKET, SO_REUSEPORT);
-  // Accepted connections inherit it: an answer should not wait for the acknowledgement of the one before.
-  option(IPPROTO_TCP, TCP_NODELAY);
+  const [domain, at] = addressOf(endpoint);
+  ring.prepSocketDirect(domain, SOCK_STREAM, 0, LISTENER).link();
+  if (endpoint.family !== "unix") queueOptions(ring, endpoint.shared);
   ring.prepBind(LISTENER, at).fixedFile().link();
   ring.prepListen(LISTENER, BACKLOG).fixedFile();
   for (let left = ring.sqReady() - before; left > 0; left--) {
@@ -95,20 +92,65 @@ function listenThroughRing(ring: Ring, endpoint: Endpoint): number {
     const result = nextResult(ring);
     if (result < 0) throw new UringError(result, "listen");
   }
+  if (endpoint.family === "unix") return 0;
   return endpoint.port === 0 ? portOf(ring) : endpoint.port;
 }
 
+/** The kind of socket, and what to bind it to. */
+function addressOf(endpoint: Endpoint): [domain: number, at: SockAddr] {
+  switch (endpoint.family) {
+    case 4:
+      return [AF_INET, SockAddr.ipv4(endpoint.address, endpoint.port)];
+    case 6:
+      return [AF_INET6, SockAddr.ipv6(endpoint.address, endpoint.port)];
+    case "unix":
+      return [AF_UNIX, SockAddr.unix(endpoint.path)];
+  }
+}
+
+function queueOptions(ring: Ring, shared: boolean): void {
+  const option = (level: number, name: number): void => {
+    ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, LISTENER, level, name, ON).fixedFile().link();
+  };
+  option(SOL_SOCKET, SO_REUSEADDR);
+  if (shared) option(SOL_SOCKET, SO_REUSEPORT);
+  // Accepted connections inherit it: an answer should not wait for the acknowledgement of the one before.
+  option(IPPROTO_TCP, TCP_NODELAY);
+}
+
 function listenThroughBun(ring: Ring, endpoint: Endpoint): number {
+  const socket = { data(): void {} };
+  if (endpoint.family === "unix") {
+    const { path } = endpoint;
+    takeOver(ring, Bun.listen({ unix: path, socket }), () => {
+      // Bun removes the path when it lets go, so the socket gets a second one before, to be moved to the first.
+      const second = `${path}.${process.pid}`;
+      linkSync(path, second);
+      return () => renameSync(second, path);
+    });
+    return 0;
+  }
   const { address: hostname, port, shared: reusePort } = endpoint;
-  // Bun: 1.4.5 has `reusePort` and `fd`, but its types do not; test/examples/echoserver.test.ts shows that both work.
-  const options = { hostname, port, reusePort, socket: { data(): void {} } };
-  const listener = Bun.listen(options) as Bun.TCPSocketListener & { readonly fd: number };
-  // The ring keeps the socket open from here on. Bun's event loop has not run in between and does not run again before
-  // Bun has let go, so Bun never accepts a connection.
-  ring.registerFilesUpdate(LISTENER, [listener.fd]);
+  // Bun: 1.4.5 has `reusePort`, but its types do not; test/examples/echoserver.test.ts shows that it works.
+  const options = { hostname, port, reusePort, socket };
+  const listener = Bun.listen(options);
   const chosen = listener.port;
-  listener.stop(true);
+  takeOver(ring, listener);
   return chosen;
+}
+
+/**
+ * Has the ring keep Bun's listening socket open, and Bun let go of it. Bun's event loop has not run since it listens and
+ * does not run before this is over, so Bun never accepts a connection.
+ *
+ * @param before done while Bun still has it; what it returns is done afterwards.
+ */
+function takeOver(ring: Ring, listener: Bun.SocketListener, before?: () => () => void): void {
+  // Bun: 1.4.5 has `fd`, but its types do not.
+  ring.registerFilesUpdate(LISTENER, [(listener as Bun.SocketListener & { readonly fd: number }).fd]);
+  const after = before?.();
+  listener.stop(true);
+  after?.();
 }
 
 /** The port that the kernel chose. */

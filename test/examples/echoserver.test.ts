@@ -1,12 +1,14 @@
 /** The example echo server as a process of its own, with real clients on loopback. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import net from "node:net";
 import { networkInterfaces } from "node:os";
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { BYTES, makeCounters, OPEN, REARMS, STOP } from "../../examples/echoserver/stats.ts";
 import type { Answer, Task } from "../../examples/echoserver/worker.ts";
+import { scratchDirectory } from "../support/files.ts";
 import { needsThat } from "../support/kernel.ts";
 import { patience } from "../support/patience.ts";
 import { example, run } from "./programs.ts";
@@ -322,12 +324,38 @@ describe.each([
   });
 });
 
+const directory = scratchDirectory();
+
+describe.each([
+  ["with what the kernel has", []],
+  ["with --plain", ["--plain"]],
+])("echoserver --unix %s", (_, options) => {
+  test("sends back what it gets, refuses a path that is taken, and leaves nothing behind", async () => {
+    const path = join(directory, "socket");
+    const server = await EchoServer.start("--unix", path, ...options);
+    expect(server.greeting).toStartWith(`listening on ${path} (workers: 1; `);
+    const second = run(command("--unix", path, ...options));
+    expect(second.status).toBe(1);
+    expect(second.stderr).toBe(`echoserver: Cannot listen on ${path}: EADDRINUSE: address already in use\n`);
+    const data = randomBytes(1_000_000);
+    const socket = net.connect({ path, allowHalfOpen: true });
+    const answer = everything(socket);
+    socket.end(data);
+    expect((await answer).equals(data)).toBe(true);
+    const { status, statistics } = await server.stop();
+    expect(status).toBe(0);
+    expect(statistics).toMatchObject({ connections: 1, open: 0, bytes: data.length });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+});
+
 describe("echoserver's command line", () => {
   test("--help shows how it is used", () => {
     const { status, stdout, stderr } = run(command("--help"));
     expect(status).toBe(0);
     expect(stderr).toBe("");
-    for (const word of ["Usage:", "--host", "--port", "--workers", "--plain"]) expect(String(stdout)).toContain(word);
+    for (const word of ["Usage:", "--host", "--port", "--workers", "--unix", "--plain"])
+      expect(String(stdout)).toContain(word);
   });
 
   test.each([
@@ -339,6 +367,8 @@ describe("echoserver's command line", () => {
     "--wrokers 1",
     "--port",
     "--host=",
+    "--unix=",
+    "--unix /tmp/socket --workers 2",
     "stray",
   ])("refuses %s with status 2", (options) => {
     const { status, stdout, stderr } = run(command(...options.split(" ")));

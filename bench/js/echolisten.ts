@@ -1,9 +1,19 @@
-// TCP echo server on Bun.listen: echobun.ts PORT. What a connection cannot take is kept until it can.
+// Echo server on Bun.listen, or on listen of bun-uring/net: echolisten.ts bun|uring PORT|PATH. What a connection cannot
+// take is kept until it can.
+const [, , which, where = ""] = process.argv;
 const kept = new Map<object, Uint8Array<ArrayBuffer>>();
+const place = where.startsWith("/") ? { unix: where } : { hostname: "127.0.0.1", port: Number(where) };
 
-Bun.listen({
-  hostname: "127.0.0.1",
-  port: Number(process.argv[2]),
+async function library(): Promise<typeof Bun.listen> {
+  const { backend, listen } = await import("bun-uring/net");
+  if (backend() !== "uring") throw new Error("Cannot compare: there is no io_uring here");
+  return listen;
+}
+
+const listen = which === "uring" ? await library() : Bun.listen;
+
+listen({
+  ...(place as { hostname: string; port: number }),
   socket: {
     data(socket, bytes) {
       const waiting = kept.get(socket);
