@@ -82,7 +82,8 @@ export class AsyncRing extends Multishots {
     return new AsyncRing({ ...options, [LAZY]: true } as AsyncRingOptions);
   }
 
-  protected override reactor(): Reactor {
+  /** @internal The ring's loop, which is made now where there is none. */
+  override reactor(): Reactor {
     return (this.#reactor ??= new Reactor(this.#settings));
   }
 

@@ -2,6 +2,7 @@
  * The ring within Bun's event loop. Requests of one tick leave in one io_uring_enter; what has completed when it returns
  * is settled at once; the rest rings the {@link bell}. Work per turn is bounded, so that timers and other I/O get theirs.
  */
+import { IORING_FEAT_CQE_SKIP } from "../abi/constants.gen.ts";
 import { EAGAIN, EALREADY, EBUSY, ECANCELED, ENOENT } from "../abi/errno.gen.ts";
 import { rangeError, stateError, UringError } from "../errors.ts";
 import type { Cqe } from "../ring/cqe.ts";
@@ -27,14 +28,20 @@ export interface Ending {
   end(error: unknown): void;
 }
 
+/** Who gathers over a tick what is to leave with everything else. */
+export interface Gatherer {
+  /** The ring is about to submit: what was gathered is to be requested now. */
+  gather(): void;
+  /** The kernel has taken all that was requested, and of what is silent all that failed was told. */
+  settle(): void;
+}
+
 /** See above. */
 export class Reactor implements Sleeper {
   /** The ring. */
   readonly engine: Engine;
   /** Whether the loop is to be woken for completions. */
   armed = false;
-  /** Whether requests in flight keep the process alive. */
-  refed = true;
   /** Whether {@link close} was called. */
   closing = false;
   /** How many completions were reaped. */
@@ -47,6 +54,10 @@ export class Reactor implements Sleeper {
   readonly rearms: Map<string, number> = new Map();
   /** What is told when the ring closes: streams. */
   readonly endings: Set<Ending> = new Set();
+  /** Who is asked before each submission. */
+  readonly gatherers: Gatherer[] = [];
+  /** Whether a request may leave its success untold: not where another that drains the ring could hold it up. */
+  tellsFailuresOnly: boolean;
   readonly #settings: Settings;
   readonly #table = new Table();
   readonly #waiting = new Fifo<Unit>();
@@ -57,6 +68,14 @@ export class Reactor implements Sleeper {
   #room: number;
   /** Waiters that are in no table: somebody listens for messages. */
   #holds = 0;
+  /** How many in the table do not keep the process alive. */
+  #loose = 0;
+  /** Whether requests in flight may keep the process alive. */
+  #refed = true;
+  /** What the bell was told of that. */
+  #told = true;
+  /** Views of completions that are looked at before their turn. */
+  readonly #views: Cqe[] = [];
   /** Whether a flush is on its way at the end of this tick. */
   #scheduled = false;
   /** Whether the rest waits until the loop has had its turn. */
@@ -88,6 +107,13 @@ export class Reactor implements Sleeper {
     this.#room = this.engine.setup.sqEntries;
     this.#times = new Timespecs(this.#room);
     this.#budget = settings.maxPerTurn;
+    // Kernel: 5.17.
+    this.tellsFailuresOnly = this.engine.hasFeature(IORING_FEAT_CQE_SKIP);
+  }
+
+  /** Implements {@link Sleeper}: whether waiting keeps the process alive. */
+  get refed(): boolean {
+    return this.#refed && (this.#table.size > this.#loose || this.#holds > 0);
   }
 
   /** How many requests the kernel has. */
@@ -147,6 +173,7 @@ export class Reactor implements Sleeper {
     if (wide) this.#room = engine.sqSpaceLeft();
     else this.#room--;
     sqe.userDataHalves(request.slot, request.generation);
+    if (!request.keeps) this.#setLoose(request, true);
     if (links !== 0) sqe.flags(links);
     if (request.options !== undefined) this.#modify(sqe, request, request.options, links);
     this.#schedule();
@@ -155,7 +182,10 @@ export class Reactor implements Sleeper {
   #modify(sqe: Sqe, request: Request, options: RequestOptions, links: number): void {
     if (options.fixedFile === true) sqe.fixedFile();
     if (options.async === true) sqe.async();
-    if (options.drain === true) sqe.drain();
+    if (options.drain === true) {
+      sqe.drain();
+      this.tellsFailuresOnly = false;
+    }
     if (options.personality !== undefined) sqe.personality(options.personality);
     if (options.ioprio !== undefined) sqe.ioprio(options.ioprio);
     if (options.timeoutMs === undefined) return;
@@ -169,6 +199,7 @@ export class Reactor implements Sleeper {
   /** A request's last completion has come: its memory is the caller's again, and its name means nobody. */
   release(request: Request): void {
     this.#table.remove(request);
+    if (request.loose) this.#setLoose(request, false);
     if (this.#table.size === 0 && this.closing) this.#drained?.();
   }
 
@@ -229,8 +260,25 @@ export class Reactor implements Sleeper {
 
   /** Whether what is in flight keeps the process alive. */
   setRef(refed: boolean): void {
-    this.refed = refed;
+    this.#refed = refed;
     bell.settle();
+  }
+
+  /** A request's {@link Request.keeps} may have changed. */
+  keep(request: Request): void {
+    if (request.slot < 0 || request.loose !== request.keeps) return;
+    this.#setLoose(request, !request.keeps);
+    if (!this.#turning) this.#schedule();
+  }
+
+  #setLoose(request: Request, loose: boolean): void {
+    request.loose = loose;
+    this.#loose += loose ? 1 : -1;
+  }
+
+  /** Something was gathered: a turn is due. */
+  due(): void {
+    this.#schedule();
   }
 
   // ---- The turns
@@ -279,10 +327,14 @@ export class Reactor implements Sleeper {
       for (;;) {
         this.#quiet();
         this.#fresh = false;
+        for (const gatherer of this.gatherers) gatherer.gather();
         this.#place();
         this.submitted += engine.submitAndGetEvents();
         const stuck = engine.errno === EAGAIN || engine.errno === EBUSY;
+        if (this.gatherers.length > 0) this.#settle();
         const reaped = this.#reap();
+        // Whoever was told may have had the ring closed.
+        if (engine.closed) return;
         this.#room = engine.sqSpaceLeft();
         if (this.#budget <= 0) return this.#yield();
         if (stuck && reaped === 0) this.#retry();
@@ -326,6 +378,25 @@ export class Reactor implements Sleeper {
       this.#waiting.shift();
       if (!unit.dropped) unit.place(this);
     }
+  }
+
+  /** Completes what is silent before everything else: nobody is to act on a success that is none. */
+  #settle(): void {
+    const { engine } = this;
+    // Where the kernel took a part only, or had no room for a completion, a failure may be yet to come.
+    if (engine.sqReady() > 0 || engine.cqHasOverflow()) return;
+    const views = this.#views;
+    for (let more = engine.cqReady() - views.length; more > 0; more--) views.push(engine.newCqe());
+    const count = engine.cqReady() === 0 ? 0 : engine.peekBatch(views);
+    for (let i = 0; i < count; i++) {
+      const cqe = views[i] as Cqe;
+      if (cqe.userDataHigh <= 0 || (cqe.userDataLow & (CANCEL_BIT | TIMEOUT_BIT)) !== 0) continue;
+      const request = this.#table.find(cqe.userDataLow, cqe.userDataHigh);
+      if (request === undefined || !request.silent) continue;
+      this.completed++;
+      request.complete(this, cqe);
+    }
+    for (const gatherer of this.gatherers) gatherer.settle();
   }
 
   /** Deals with what has completed, as far as the budget goes; how much that was. */
@@ -385,8 +456,9 @@ export class Reactor implements Sleeper {
   /** Has the bell rung for what comes; false if something came meanwhile, which no bell would ring for. */
   #listen(): boolean {
     if (this.#spin()) return false;
-    if (!this.armed) {
+    if (!this.armed || this.#told !== this.refed) {
       this.armed = true;
+      this.#told = this.refed;
       bell.settle();
     }
     this.engine.cqEventfdEnabled = true;

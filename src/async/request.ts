@@ -56,6 +56,8 @@ export abstract class Request implements Unit {
   slot = -1;
   /** The generation of that place while it is there. */
   generation = 0;
+  /** Whether it is in the table without keeping the process alive: the reactor's to write. */
+  loose = false;
   /** The arguments. */
   a: unknown;
   /** The second of them. */
@@ -83,6 +85,19 @@ export abstract class Request implements Unit {
   /** How it is made beyond its arguments. */
   get options(): RequestOptions | undefined {
     return undefined;
+  }
+
+  /** Whether it keeps the process alive while it is in flight. See {@link Reactor.keep}. */
+  get keeps(): boolean {
+    return true;
+  }
+
+  /**
+   * Whether it completes within the submission, and perhaps only where it fails (IOSQE_CQE_SKIP_SUCCESS). Such a one is
+   * completed before all others of a turn; one without a completion is released by its {@link Gatherer}.
+   */
+  get silent(): boolean {
+    return false;
   }
 
   /** Implements {@link Unit}. */

@@ -1,0 +1,62 @@
+/** From names to addresses, and from addresses to what sockets say of them. */
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { SockAddr, type SocketAddress } from "../ring/sockaddr.ts";
+
+/** An address as a socket tells it. */
+export interface Place {
+  readonly family: "IPv4" | "IPv6";
+  readonly address: string;
+  readonly port: number;
+}
+
+/** An address of the internet in Bun's words; undefined for one of another kind. */
+export function placeOf(address: SocketAddress | undefined): Place | undefined {
+  if (address?.family === "ipv4") return { family: "IPv4", address: address.address, port: address.port };
+  if (address?.family === "ipv6") return { family: "IPv6", address: address.address, port: address.port };
+  return undefined;
+}
+
+/** The addresses that a name stands for, in the order in which they are to be tried. @throws as Bun does. */
+export async function resolve(hostname: string, port: number): Promise<readonly SockAddr[]> {
+  const version = isIP(hostname);
+  if (version !== 0 && !hostname.includes("%")) return [sockAddr(hostname, version, port)];
+  try {
+    const found = await lookup(hostname, { all: true, verbatim: true });
+    return found.map(({ address, family }) => sockAddr(address, family, port));
+  } catch {
+    throw notFound(hostname);
+  }
+}
+
+/** Whether a name is an address, and needs no looking up. */
+export function isAddress(hostname: string): boolean {
+  return isIP(hostname) !== 0 && !hostname.includes("%");
+}
+
+function sockAddr(address: string, version: number, port: number): SockAddr {
+  return version === 4 ? SockAddr.ipv4(address, port) : SockAddr.ipv6(address, port);
+}
+
+/** What errors have in errno that say a name is not known. */
+const EAI_NOTFOUND = 4;
+
+function notFound(hostname: string): Error {
+  const about = { code: "ENOTFOUND", syscall: "getaddrinfo", hostname, errno: EAI_NOTFOUND };
+  return Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), about);
+}
+
+/** A path as Bun takes it: a URL of a file or of a unix socket too. */
+export function pathOf(unix: string): string {
+  for (const scheme of ["file://", "unix://"]) if (unix.startsWith(scheme)) return unix.slice(scheme.length);
+  return unix;
+}
+
+/** The address of a path; undefined for one that is too long. A NUL at the beginning is a name outside of files. */
+export function unixAddress(path: string): SockAddr | undefined {
+  try {
+    return path.startsWith("\0") ? SockAddr.abstract(path.slice(1)) : SockAddr.unix(path);
+  } catch {
+    return undefined;
+  }
+}
