@@ -1,4 +1,5 @@
 /** readFile: open, read to the end, close. */
+import { constants } from "node:fs";
 import { IORING_OP_FADVISE } from "../abi/constants.gen.ts";
 import { ESPIPE } from "../abi/errno.gen.ts";
 import { POLLIN, POSIX_FADV_NORMAL } from "../abi/linux.ts";
@@ -15,6 +16,8 @@ import { WholeFile } from "./wholefile.ts";
 
 /** What is longer is Bun's to read, or to refuse. */
 const MOST_BYTES = 2 ** 31 - 1;
+
+const { O_NOCTTY } = constants;
 
 type Content = Buffer | string;
 
@@ -36,7 +39,7 @@ class ReadFile extends WholeFile<Content> {
   #tooLong = false;
 
   constructor(path: string, flags: number, encoding: Encoding, instead: () => Promise<Content>) {
-    super(path, flags, 0o666);
+    super(path, [flags | O_NOCTTY], 0o666);
     this.#encoding = encoding;
     this.#instead = instead;
   }

@@ -1,10 +1,11 @@
 /** What reading and writing a whole file have in common: a place, a descriptor, and an end that gives both back. */
 import { closeSync } from "node:fs";
 import { IORING_OP_OPENAT } from "../abi/constants.gen.ts";
+import { EEXIST, ENOENT, ENXIO } from "../abi/errno.gen.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { reactorFor } from "./door.ts";
 import { systemError } from "./errors.ts";
-import { Job } from "./job.ts";
+import { Job, WAITS } from "./job.ts";
 import { CLOSE, OPEN } from "./operations.ts";
 import { type Guest, leave, type Place, wait } from "./places.ts";
 
@@ -20,17 +21,27 @@ export abstract class WholeFile<T> extends Job<T> implements Guest {
   /** The memory that comes with the place, while it has one. */
   protected room: Place | undefined;
   readonly #path: string;
-  readonly #flags: number;
+  /** Flags to try one after the other. */
+  readonly #attempts: readonly number[];
   readonly #mode: number;
+  #attempt = 0;
   #stage: Stage = "opening";
   #failure: Error | undefined;
 
-  /** @param flags O_*. @param mode of a file that is made. */
-  constructor(path: string, flags: number, mode: number) {
+  /**
+   * @param attempts O_*; the next where one finds no file, or one where there should be none, or a FIFO that nobody reads.
+   * @param mode of a file that is made.
+   */
+  constructor(path: string, attempts: readonly number[], mode: number) {
     super(OPEN, undefined);
     this.#path = path;
-    this.#flags = flags;
+    this.#attempts = attempts;
     this.#mode = mode;
+  }
+
+  /** The flags that the file is opened with. */
+  protected get flags(): number {
+    return this.#attempts[this.#attempt] as number;
   }
 
   /** Begins when there is a place. */
@@ -48,8 +59,14 @@ export abstract class WholeFile<T> extends Job<T> implements Guest {
     this.room = place;
     const reactor = reactorFor(IORING_OP_OPENAT);
     if (reactor === undefined) this.fail(new Error("Cannot open a file: the ring was closed"));
-    else if (this.fd === NONE) this.ask(reactor, OPEN, this.#path, this.#flags, this.#mode);
+    else if (this.fd === NONE) this.#open(reactor);
     else this.back(reactor);
+  }
+
+  #open(reactor: Reactor): void {
+    // Kernel: the first attempt of the ring does not block, so it does not wait for a FIFO's other end (5.6 to 7.3).
+    this.how = this.#attempt === 0 ? undefined : WAITS;
+    this.ask(reactor, OPEN, this.#path, this.flags, this.#mode);
   }
 
   /** Gives the place to others for as long as nothing happens. */
@@ -72,13 +89,17 @@ export abstract class WholeFile<T> extends Job<T> implements Guest {
     else if (this.#stage === "closing") {
       this.fd = NONE;
       this.#settle();
-    } else if (res < 0) {
-      this.#failure = systemError(res, "open", { path: this.#path });
-      this.#settle();
-    } else {
+    } else if (res >= 0) {
       this.fd = res;
       this.#stage = "open";
+      this.how = undefined;
       this.first(reactor);
+    } else if ((res === -ENOENT || res === -EEXIST || res === -ENXIO) && this.#attempt + 1 < this.#attempts.length) {
+      this.#attempt++;
+      this.#open(reactor);
+    } else {
+      this.#failure = systemError(res, "open", { path: this.#path });
+      this.#settle();
     }
   }
 

@@ -1,53 +1,105 @@
 /** writeFile and appendFile: open, write all of it, flush if asked to, close. */
-import { IORING_OP_WRITE } from "../abi/constants.gen.ts";
+import { constants } from "node:fs";
+import { IORING_OP_FTRUNCATE, IORING_OP_WRITE } from "../abi/constants.gen.ts";
 import { EIO } from "../abi/errno.gen.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { bytesOf, encodingOf, isSteady, modeOf, openFlagsOf, pathOf, recordOf } from "./arguments.ts";
 import { reactorFor } from "./door.ts";
 import { systemError } from "./errors.ts";
 import { HEAVY_BYTES, WAITS } from "./job.ts";
-import { FSYNC, WRITE } from "./operations.ts";
+import { FSYNC, FTRUNCATE, WRITE } from "./operations.ts";
 import { own } from "./own.ts";
+import { Glance } from "./stats.ts";
 import { WholeFile } from "./wholefile.ts";
 
 /** What is longer is Bun's to write. */
 const MOST_BYTES = 2 ** 31 - 1;
 
-/** Writes a view, which is kept, and the caller's to leave alone, until the promise is settled. */
+const { O_CREAT, O_EXCL, O_TRUNC } = constants;
+
+/**
+ * Writes a view, which is kept, and the caller's to leave alone, until the promise is settled. As Bun does it, a file
+ * that is there is not emptied before but cut after: others never see it empty, and ext4 does not flush it for having
+ * been replaced.
+ */
 class WriteFile extends WholeFile<void> {
   readonly #data: NodeJS.ArrayBufferView;
+  readonly #cut: boolean;
   readonly #flush: boolean;
   #writtenBytes = 0;
-  #flushing = false;
+  #stage: "writing" | "waiting" | "cutting" | "flushing" = "writing";
+  /** How long the file was before or after the writing: longer than what was written it is what is cut. */
+  #lengthBytes: number | undefined;
 
   constructor(path: string, flags: number, mode: number, data: NodeJS.ArrayBufferView, flush: boolean) {
-    super(path, flags, mode);
+    const cut = (flags & (O_TRUNC | O_EXCL)) === O_TRUNC && reactorFor(IORING_OP_FTRUNCATE) !== undefined;
+    super(path, attemptsOf(path, cut ? flags & ~O_TRUNC : flags), mode);
     this.#data = data;
+    this.#cut = cut;
     this.#flush = flush;
   }
 
   protected first(reactor: Reactor): void {
+    if (this.#cuts) {
+      const glance = new Glance(this.fd, (_mode, sizeBytes) => {
+        this.#lengthBytes = sizeBytes < 0 ? Infinity : sizeBytes;
+        if (this.#stage === "waiting") this.#written(reactor);
+      });
+      void glance.begin(reactor);
+    }
+    this.#write(reactor);
+  }
+
+  /** Whether there may be something to cut. */
+  get #cuts(): boolean {
+    return this.#cut && (this.flags & O_EXCL) === 0;
+  }
+
+  #write(reactor: Reactor): void {
     const written = this.#writtenBytes;
     const left = this.#data.byteLength - written;
-    if (left > 0) {
-      this.how = left >= HEAVY_BYTES ? WAITS : undefined;
-      this.ask(reactor, WRITE, this.fd, bytesOf(this.#data, written, left), written);
-    } else if (this.#flush) {
-      this.#flushing = true;
-      this.how = undefined;
-      this.ask(reactor, FSYNC, this.fd);
-    } else this.close(reactor);
+    if (left === 0) return this.#written(reactor);
+    this.how = left >= HEAVY_BYTES ? WAITS : undefined;
+    this.ask(reactor, WRITE, this.fd, bytesOf(this.#data, written, left), written);
   }
 
   protected opened(reactor: Reactor, res: number): void {
-    if (this.#flushing) this.close(reactor, res < 0 ? systemError(res, "fsync") : undefined);
+    if (this.#stage === "flushing") this.close(reactor, res < 0 ? systemError(res, "fsync") : undefined);
+    // What cannot be cut, a device or a pipe, has no rest either.
+    else if (this.#stage === "cutting") this.#cutOff(reactor);
     else if (res > 0) {
       this.#writtenBytes += res;
-      this.first(reactor);
+      this.#write(reactor);
     } else this.close(reactor, systemError(res || -EIO, "write"));
   }
 
+  #written(reactor: Reactor): void {
+    this.how = undefined;
+    if (!this.#cuts) return this.#cutOff(reactor);
+    this.#stage = "waiting";
+    if (this.#lengthBytes === undefined) return;
+    if (this.#lengthBytes <= this.#writtenBytes) return this.#cutOff(reactor);
+    this.#stage = "cutting";
+    this.ask(reactor, FTRUNCATE, this.fd, this.#writtenBytes);
+  }
+
+  #cutOff(reactor: Reactor): void {
+    if (!this.#flush) return this.close(reactor);
+    this.#stage = "flushing";
+    this.ask(reactor, FSYNC, this.fd);
+  }
+
   protected value(): void {}
+}
+
+/**
+ * Ways to open a file for writing. To make one takes a worker thread of the kernel's, to find one does not: that comes
+ * first. One that is certain to be new need not be cut. A link that leads nowhere takes the third way.
+ */
+function attemptsOf(path: string, flags: number): readonly number[] {
+  if ((flags & (O_EXCL | O_TRUNC)) !== 0 || path.endsWith("/")) return [flags];
+  if ((flags & O_CREAT) === 0) return [flags, flags];
+  return [flags & ~O_CREAT, flags | O_EXCL, flags];
 }
 
 /** writeFile(path, data[, options]). */
