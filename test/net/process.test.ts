@@ -1,0 +1,94 @@
+/** What sockets do to a process: whether it lives on, what becomes of errors that nobody handles, and Workers. */
+import { describe, expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { bun } from "../support/child.ts";
+import { patience } from "../support/patience.ts";
+
+const LIMIT_MS = 5000;
+
+/** Runs a program of apart.ts to its end. */
+async function outcome(
+  whose: "theirs" | "ours",
+  what: string,
+): Promise<{ log: unknown[]; exitCode: number; stderr: string }> {
+  const path = join(import.meta.dir, "programs", "apart.ts");
+  const child = Bun.spawn([...bun, path, whose, what], {
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: LIMIT_MS * patience,
+  });
+  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  const exitCode = await child.exited;
+  const line = stdout.trim().split("\n").at(-1) ?? "";
+  if (!line.startsWith("["))
+    throw new Error(`${whose}, ${what}: exit ${exitCode}, ${child.signalCode}: ${stdout}${stderr}`);
+  return { log: JSON.parse(line) as unknown[], exitCode, stderr };
+}
+
+const names = (await outcome("theirs", "names")).log.slice(0, -1) as string[];
+
+describe("a process with", () => {
+  test("programs to run", () => {
+    expect(names.length).toBeGreaterThan(30);
+  });
+
+  test.concurrent.each(names)(
+    "%s",
+    async (name) => {
+      const [expected, actual] = await Promise.all([outcome("theirs", name), outcome("ours", name)]);
+      const of = ({ log, exitCode, stderr }: typeof expected): unknown => ({
+        log,
+        exitCode,
+        // Where in which file it was is another matter.
+        said: stderr.split("\n").filter((line) => /^(error|[A-Za-z]*Error)\b/.test(line)),
+      });
+      expect(of(actual)).toEqual(of(expected));
+    },
+    3 * LIMIT_MS * patience,
+  );
+});
+
+/** Connects 100 times to a listener with few descriptors; how many more are greeted whenever 20 have gone. */
+async function crowd(whose: "theirs" | "ours"): Promise<{ first: boolean; more: number[] }> {
+  const path = join(import.meta.dir, "programs", "apart.ts");
+  const few = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"];
+  const child = Bun.spawn([...few, ...bun, path, whose, "- a greeter"], { stdout: "pipe", stderr: "inherit" });
+  const sockets: Socket[] = [];
+  try {
+    const { value } = await child.stdout.getReader().read();
+    const port = Number(new TextDecoder().decode(value));
+    let greeted = 0;
+    const settle = async (): Promise<number> => {
+      for (let before = -1; before !== greeted; await Bun.sleep(150)) before = greeted;
+      return greeted;
+    };
+    for (let i = 0; i < 100; i++) {
+      const socket = connect(port, "127.0.0.1");
+      socket.once("data", () => [greeted++, sockets.push(socket)]);
+      socket.on("error", () => undefined);
+    }
+    const first = await settle();
+    const more: number[] = [];
+    for (let round = 0; round < 2; round++) {
+      for (const socket of sockets.splice(0, 20)) socket.destroy();
+      const before = greeted;
+      more.push((await settle()) - before);
+    }
+    return { first: first > 20 && first < 64, more };
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    child.kill();
+    await child.exited;
+  }
+}
+
+test(
+  "a listener that is out of descriptors serves those who wait as soon as it has some again",
+  async () => {
+    const expected = await crowd("theirs");
+    expect(expected).toEqual({ first: true, more: [20, 20] });
+    expect(await crowd("ours")).toEqual(expected);
+  },
+  20_000 * patience,
+);

@@ -1,0 +1,209 @@
+/** Runs one case with Bun's own sockets and with the module's, and compares what happened. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as module from "../../src/net/index.ts";
+import { patience } from "../support/patience.ts";
+import type { Handlers, Net, Socket } from "./kinds.ts";
+import { expectSaysSomething, Recorder, type Trace } from "./trace.ts";
+
+/** Options besides where to and what to call, right or wrong. */
+export type Options = Record<string, unknown> & { socket?: object };
+
+/** Bun's own. */
+export const theirs: Net = { listen: Bun.listen, connect: Bun.connect };
+/** The module's. */
+export const ours: Net = { listen: module.listen, connect: module.connect };
+
+/** One thing that people do with sockets. What it logs and returns must be the same with both implementations. */
+export type Case = (t: Stage) => unknown;
+
+const events = ["open", "data", "drain", "close", "error", "end", "timeout"] as const;
+
+/** How long a case may take. */
+const LIMIT_MS = 5000;
+
+/** Where a case plays: the implementation, parties whose events are logged, and an end for all that was opened. */
+export class Stage extends Recorder {
+  readonly net: Net;
+  /** Whose client connects: the same, unless listener and client are mixed. */
+  readonly clients: Net;
+  readonly #sockets = new Map<string, Socket[]>();
+  readonly #closers: (() => void)[] = [];
+  #directory: string | undefined;
+
+  constructor(net: Net, clients: Net = net) {
+    super();
+    this.net = net;
+    this.clients = clients;
+  }
+
+  /** Handlers that log under a name and then do what `own` says. Without those left out, whole. */
+  handlers(who: string, own: Handlers = {}, without: readonly string[] = []): Handlers {
+    const all: Record<string, unknown> = { ...own };
+    const wanted = "connectError" in own ? [...events, "connectError"] : events;
+    for (const event of wanted) {
+      if (without.includes(event)) continue;
+      const then = own[event as keyof Handlers] as ((...args: unknown[]) => unknown) | undefined;
+      all[event] = (socket: Socket, ...args: unknown[]) => {
+        if (event === "open") this.meet(who, socket);
+        if (event === "data") this.received(who, args[0]);
+        // Bun calls drain when nobody waits for it as well, as after pause(): cases about it log it themselves.
+        else if (event !== "drain") this.log(who, event, ...args);
+        return then?.(socket, ...args);
+      };
+    }
+    return all;
+  }
+
+  /** A listener on a port of the loopback, its connections logged as `server`. */
+  server(own: Handlers = {}, options: Options = {}): Bun.TCPSocketListener<unknown> {
+    const socket = this.handlers("server", own);
+    return this.keep(this.net.listen({ hostname: "127.0.0.1", port: 0, socket, ...options } as never), "port");
+  }
+
+  /** A connection to a listener, logged as `client`. */
+  async client(to: { port: number }, own: Handlers = {}, options: Options = {}): Promise<Socket> {
+    const socket = this.handlers("client", own);
+    return this.clients.connect({ hostname: "127.0.0.1", port: to.port, socket, ...options } as never);
+  }
+
+  /** Ends a listener with the case, and names its port. */
+  keep<T extends Bun.SocketListener<unknown>>(listener: T, name: string = "port"): T & { port: number } {
+    this.atEnd(() => listener.stop(true));
+    const { port } = listener as unknown as { port: unknown };
+    if (typeof port === "number") this.name(port, name);
+    return listener as T & { port: number };
+  }
+
+  /** Ends a connection with the case. */
+  meet(who: string, socket: Socket): Socket {
+    const all = this.#sockets.get(who) ?? [];
+    if (!all.includes(socket)) this.#sockets.set(who, [...all, socket]);
+    return socket;
+  }
+
+  /** The connection of a party, once it is open; the first unless told. */
+  async socket(who: string, index: number = 0): Promise<Socket> {
+    await this.until(who, "open", index + 1);
+    const socket = this.#sockets.get(who)?.[index];
+    if (socket === undefined) throw new Error(`${who} has no connection ${index}`);
+    return socket;
+  }
+
+  /** A path for a socket in a directory of the case's own. */
+  path(name: string = "socket"): string {
+    this.#directory ??= mkdtempSync(join(tmpdir(), "uring-test-"));
+    this.name(this.#directory, "directory");
+    return join(this.#directory, name);
+  }
+
+  /** Something to do when the case is over. */
+  atEnd(close: () => void): void {
+    this.#closers.push(close);
+  }
+
+  /** What calling something comes to: what it returns or throws. */
+  attempt(body: () => unknown): unknown {
+    try {
+      return this.plain(body());
+    } catch (error) {
+      return { thrown: this.plain(error) };
+    }
+  }
+
+  /** What a promise comes to. */
+  async outcome(body: () => unknown): Promise<unknown> {
+    try {
+      return this.plain(await body());
+    } catch (error) {
+      return { rejected: this.plain(error) };
+    }
+  }
+
+  /** Nothing more is logged; everything is closed. */
+  over(): void {
+    this.freeze();
+    for (const socket of [...this.#sockets.values()].flat()) socket.terminate();
+    for (const close of this.#closers.toReversed()) close();
+    if (this.#directory !== undefined) rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+/** Runs a case to its end, within its time. */
+export async function play(body: Case, net: Net, clients: Net = net, limitMs: number = LIMIT_MS): Promise<Trace> {
+  const stage = new Stage(net, clients);
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const soFar = JSON.stringify(stage.trace(undefined).logs);
+      reject(new Error(`${nameOf(net)} with ${nameOf(clients)}: still running after ${limitMs} ms: ${soFar}`));
+    }, limitMs * patience);
+  });
+  try {
+    const result = await Promise.race([(async () => body(stage))(), late]);
+    return stage.trace(result);
+  } finally {
+    clearTimeout(timer);
+    stage.over();
+  }
+}
+
+function nameOf(net: Net): string {
+  return net === theirs ? "Bun's own" : net === ours ? "the module" : "something else";
+}
+
+/** Declares a case: what the module does is what Bun's own does. */
+export function same(title: string, body: Case, limitMs: number = LIMIT_MS): void {
+  test(
+    title,
+    async () => {
+      const expected = await play(body, theirs, theirs, limitMs);
+      expectSaysSomething(expected);
+      expect(await play(body, ours, ours, limitMs)).toEqual(expected);
+    },
+    3 * limitMs * patience,
+  );
+}
+
+/** Declares a case for every pairing of listener and client. */
+export function paired(title: string, body: Case, limitMs: number = LIMIT_MS): void {
+  test(
+    title,
+    async () => {
+      const expected = await play(body, theirs, theirs, limitMs);
+      expectSaysSomething(expected);
+      expect({ of: "ours", ...(await play(body, ours, ours, limitMs)) }).toEqual({ of: "ours", ...expected });
+      expect({ of: "our listener", ...(await play(body, ours, theirs, limitMs)) }).toEqual({
+        of: "our listener",
+        ...expected,
+      });
+      expect({ of: "our client", ...(await play(body, theirs, ours, limitMs)) }).toEqual({
+        of: "our client",
+        ...expected,
+      });
+    },
+    5 * limitMs * patience,
+  );
+}
+
+/**
+ * Declares a case in which the module does something else than Bun's own, with the reason: Bun's is a defect, or is not
+ * the same from run to run.
+ *
+ * @param expected what the module does, from Bun's trace where that is of use.
+ */
+export function differs(title: string, reason: string, body: Case, expected: (theirs: Trace) => unknown): void {
+  test(
+    `${title} (not as Bun: ${reason})`,
+    async () => {
+      const oracle = await play(body, theirs);
+      expectSaysSomething(oracle);
+      const actual = await play(body, ours);
+      if (module.backend() === "bun") expect(actual).toEqual(oracle);
+      else expect([actual, actual]).toEqual([expected(oracle) as Trace, expect.not.objectContaining(oracle)]);
+    },
+    3 * LIMIT_MS * patience,
+  );
+}
