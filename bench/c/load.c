@@ -10,7 +10,7 @@
 #include "address.h"
 #include "ring.h"
 
-enum { MAX_CONNS = 4096, MAX_FDS = 65536, BUFFER = 1 << 18, BUCKETS = 64 * 32 };
+enum { MAX_CONNS = 16384, MAX_FDS = 65536, BUFFER = 1 << 18, BUCKETS = 64 * 32 };
 enum { ENTRIES = 4096, PIECES = 1024, PIECE = 16384 };
 
 struct conn {
