@@ -19,8 +19,6 @@ export function placeOf(address: SocketAddress | undefined): Place | undefined {
 
 /** The addresses that a name stands for, in the order in which they are to be tried. @throws as Bun does. */
 export async function resolve(hostname: string, port: number): Promise<readonly SockAddr[]> {
-  const version = isIP(hostname);
-  if (version !== 0 && !hostname.includes("%")) return [sockAddr(hostname, version, port)];
   try {
     const found = await lookup(hostname, { all: true, verbatim: true });
     return found.map(({ address, family }) => sockAddr(address, family, port));
@@ -29,9 +27,10 @@ export async function resolve(hostname: string, port: number): Promise<readonly 
   }
 }
 
-/** Whether a name is an address, and needs no looking up. */
-export function isAddress(hostname: string): boolean {
-  return isIP(hostname) !== 0 && !hostname.includes("%");
+/** The address that a name is; undefined where it is to be looked up. */
+export function parse(hostname: string, port: number): SockAddr | undefined {
+  const version = isIP(hostname);
+  return version === 0 || hostname.includes("%") ? undefined : sockAddr(hostname, version, port);
 }
 
 function sockAddr(address: string, version: number, port: number): SockAddr {

@@ -7,7 +7,7 @@ import { errnoName } from "../errors.ts";
 import { prepConnect } from "../ring/prep/net.ts";
 import type { Cqe } from "../ring/cqe.ts";
 import type { SockAddr } from "../ring/sockaddr.ts";
-import { pathOf, resolve, unixAddress } from "./addresses.ts";
+import { parse, pathOf, resolve, unixAddress } from "./addresses.ts";
 import { Connection } from "./connection.ts";
 import { type Handlers, settlePromises, tellOf } from "./handlers.ts";
 import { hub, type Hub } from "./hub.ts";
@@ -43,7 +43,18 @@ export class Connecting {
     this.#resolve = settle;
     this.#reject = reject;
     if ("unix" in target) this.#connectToPath(target.unix);
-    else void this.#connectToName(target.hostname, target.port);
+    else this.#connectToHost(target.hostname, target.port);
+  }
+
+  #connectToHost(hostname: string, port: number): void {
+    const address = parse(hostname, port);
+    if (address === undefined) void this.#connectToName(hostname, port);
+    else this.#connectTo(address);
+  }
+
+  #connectTo(address: SockAddr): void {
+    this.#addresses = [address];
+    this.#tryNext(-EINVAL);
   }
 
   #connectToPath(unix: string): void {
@@ -53,8 +64,7 @@ export class Connecting {
       queueMicrotask(() => this.#fail(failureOf(-EINVAL)));
       return;
     }
-    this.#addresses = [address];
-    this.#tryNext(-EINVAL);
+    this.#connectTo(address);
   }
 
   async #connectToName(hostname: string, port: number): Promise<void> {

@@ -109,8 +109,9 @@ export class Connection extends Request {
   /** Tells that it is there, and begins to receive. */
   begin(): void {
     const { open } = this.handlers;
-    if (open !== undefined && tell(this.handlers, open, this.socket)) this.close();
+    const threw = open !== undefined && tell(this.handlers, open, this.socket);
     settlePromises();
+    if (threw) this.close();
     this.#receive();
   }
 

@@ -72,7 +72,7 @@ export class Outbox implements Gatherer {
   /** Takes bytes for a connection; how many. What is not taken is to be written again after drain. */
   write(connection: Connection, bytes: Uint8Array, offset: number, length: number): number {
     if (length === 0) return 0;
-    if ((connection.state & IS_BEHIND) !== 0) return this.#refuse(connection);
+    if ((connection.state & (IS_BEHIND | WANTS_DRAIN)) !== 0) return this.#refuse(connection);
     if (length > LONG_BYTES || !this.#makeRoom(connection, length)) {
       return this.#writeLong(connection, bytes, offset, length);
     }
@@ -86,7 +86,7 @@ export class Outbox implements Gatherer {
   /** The same for a string, as UTF-8; how many bytes. */
   writeText(connection: Connection, text: string): number {
     if (text === "") return 0;
-    if ((connection.state & IS_BEHIND) !== 0) return this.#refuse(connection);
+    if ((connection.state & (IS_BEHIND | WANTS_DRAIN)) !== 0) return this.#refuse(connection);
     const most = text.length * BYTES_A_UNIT;
     if (most > LONG_BYTES || !this.#makeRoom(connection, most)) {
       const bytes = Buffer.from(text);

@@ -172,9 +172,11 @@ export class Socket<Data> extends PlainSocket {
     return this.#local()?.family;
   }
 
-  /** Has small writes leave at once, as they do from the start; whether that could be set. */
+  /** Has small writes leave at once, as they do from the start; whether it is open. */
   setNoDelay(noDelay: boolean = true): boolean {
-    return (this.#connection.state & IS_OPEN) !== 0 && setNoDelay(this.#connection.fd, noDelay);
+    if ((this.#connection.state & IS_OPEN) === 0) return false;
+    setNoDelay(this.#connection.fd, noDelay);
+    return true;
   }
 
   /** Has the kernel look after a silent peer, after so many milliseconds; whether that could be set. */

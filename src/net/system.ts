@@ -103,9 +103,9 @@ function option(fd: number, level: number, name: number): number {
   return result < 0 ? result : (memory.words[0] as number);
 }
 
-/** TCP_NODELAY; whether it could be set. */
-export function setNoDelay(fd: number, on: boolean): boolean {
-  return setOption(fd, IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0) === 0;
+/** TCP_NODELAY, for sockets that have it. */
+export function setNoDelay(fd: number, on: boolean): void {
+  setOption(fd, IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0);
 }
 
 /** SO_KEEPALIVE and what belongs to it; whether it could be set. */
