@@ -3,6 +3,7 @@ import { IORING_FILE_INDEX_ALLOC } from "../abi/constants.gen.ts";
 import { ECANCELED, EINTR } from "../abi/errno.gen.ts";
 import type { Cqe } from "../ring/cqe.ts";
 import type { Slot } from "../ring/prep/slot.ts";
+import { Iovecs, Msghdr } from "../ring/structs.ts";
 import type { RequestOptions } from "./options.ts";
 import type { Reactor } from "./reactor.ts";
 
@@ -70,6 +71,8 @@ export abstract class Request implements Unit {
   e: unknown;
   /** The sixth of them. */
   f: unknown;
+  /** What the second of them names: its owner may make it name something else while the kernel has the request. */
+  held: unknown;
 
   /** Holds an operation and its arguments. */
   constructor(operation: Operation, a: unknown, b: unknown, c: unknown, d: unknown, e: unknown, f: unknown) {
@@ -122,6 +125,8 @@ export abstract class Request implements Unit {
    */
   write(sqe: Slot): void {
     (this.operation.prep as Write)(sqe, this.a, this.b, this.c, this.d, this.e, this.f);
+    const { b } = this;
+    if (b instanceof Iovecs || b instanceof Msghdr) this.held = b.hold();
   }
 
   /** A completion has come. The one that is the last gives the request back with {@link Reactor.release}. */

@@ -160,7 +160,7 @@ class TicketRequest extends Request {
 
   #forget(): void {
     this.busy = false;
-    this.given = this.a = this.b = this.c = this.d = this.e = this.f = undefined;
+    this.given = this.held = this.a = this.b = this.c = this.d = this.e = this.f = undefined;
   }
 
   #over(res: number): void {

@@ -105,7 +105,9 @@ export class Iovecs implements Located {
   /** How many pieces it has. */
   readonly length: number;
   readonly #words: Int32Array;
-  readonly #pieces: (Memory | undefined)[];
+  #pieces: (Memory | undefined)[];
+  /** Whether somebody relies on #pieces as it is. */
+  #held = false;
 
   /**
    * @param pieces the pieces of memory, or how many there will be: they are empty until {@link set}.
@@ -140,8 +142,18 @@ export class Iovecs implements Located {
     const at = index * IOVEC_WORDS;
     setU64(this.#words, at, address);
     setU64(this.#words, at + 2, bytes);
+    if (this.#held) {
+      this.#pieces = [...this.#pieces];
+      this.#held = false;
+    }
     this.#pieces[index] = memory;
     return this;
+  }
+
+  /** @internal What keeps the pieces of now alive, whatever {@link set} puts in their places later. */
+  hold(): unknown {
+    this.#held = true;
+    return this.#pieces;
   }
 
   /** How many bytes the piece at `index` has. */
@@ -190,7 +202,9 @@ export class Msghdr implements Located {
   readonly address: number;
   readonly #words: Int32Array = new Int32Array(SIZEOF_MSGHDR / 4);
   /** What the struct points at, so that it lives as long as the struct does. */
-  readonly #parts: MsghdrParts = {};
+  #parts: MsghdrParts & { pieces?: unknown } = {};
+  /** Whether somebody relies on #parts as they are. */
+  #held = false;
   #nameRoom = 0;
   #controlRoom = 0;
 
@@ -208,7 +222,7 @@ export class Msghdr implements Located {
     const bytes = lengthOf(name ?? 0, length);
     setU64(this.#words, MSG_NAME, address);
     this.#words[MSG_NAMELEN] = this.#nameRoom = bytes;
-    this.#parts.name = name;
+    this.#own().name = name;
     return this;
   }
 
@@ -218,7 +232,7 @@ export class Msghdr implements Located {
     const number = countOf("iovecs", iovecs ?? 0, SIZEOF_IOVEC, count);
     setU64(this.#words, MSG_IOV, address);
     setU64(this.#words, MSG_IOVLEN, number);
-    this.#parts.iovecs = iovecs;
+    this.#own().iovecs = iovecs;
     return this;
   }
 
@@ -229,8 +243,26 @@ export class Msghdr implements Located {
     setU64(this.#words, MSG_CONTROL, address);
     setU64(this.#words, MSG_CONTROLLEN, bytes);
     this.#controlRoom = bytes;
-    this.#parts.control = control;
+    this.#own().control = control;
     return this;
+  }
+
+  /** @internal What keeps alive what it names now, whatever is set later. */
+  hold(): unknown {
+    const { iovecs } = this.#parts;
+    const pieces = iovecs instanceof Iovecs ? iovecs.hold() : undefined;
+    if (this.#parts.pieces !== pieces) this.#own().pieces = pieces;
+    this.#held = true;
+    return this.#parts;
+  }
+
+  /** The parts, to be changed. */
+  #own(): MsghdrParts & { pieces?: unknown } {
+    if (this.#held) {
+      this.#parts = { ...this.#parts };
+      this.#held = false;
+    }
+    return this.#parts;
   }
 
   /** Puts back the lengths that recvmsg changed, and clears the flags that it left. */

@@ -1,7 +1,7 @@
 // Whose memory it is: a storm with a seed, and sendings without copying.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { IORING_SEND_ZC_REPORT_USAGE } from "../../src/index.ts";
+import { IORING_SEND_ZC_REPORT_USAGE, Iovecs, Msghdr } from "../../src/index.ts";
 import { bun } from "../support/child.ts";
 import { pattern } from "../support/files.ts";
 import { needs } from "../support/kernel.ts";
@@ -92,4 +92,36 @@ test("stats() counts what was done", async () => {
   expect(after.submitted - before.submitted).toBe(4);
   expect(after.completed - before.completed).toBeGreaterThanOrEqual(3);
   expect(after.systemCalls).toBeGreaterThan(before.systemCalls);
+});
+
+// What a struct names while a request has it, and what is put in its place then.
+test.each([
+  ["Iovecs", (iovecs: Iovecs, fd: number) => ring.readv(fd, iovecs, 0)],
+  ["the Iovecs of a Msghdr", (iovecs: Iovecs, fd: number) => ring.recvmsg(fd, new Msghdr({ iovecs }))],
+])("a request keeps the memory that %s named when it was made", async (_, make) => {
+  const { client, server } = await connection(ring);
+  let collected = false;
+  const registry = new FinalizationRegistry(() => void (collected = true));
+  const iovecs = new Iovecs(1);
+  (() => {
+    const piece = new Uint8Array(5000);
+    registry.register(piece, undefined);
+    iovecs.set(0, piece);
+  })();
+  const receiving = make(iovecs, server);
+  iovecs.set(0, new Uint8Array(5000));
+  for (let i = 0; i < 20; i++) {
+    await Bun.sleep(1);
+    Bun.gc(true);
+  }
+  expect(collected).toBe(false);
+  await ring.send(client, new Uint8Array(100).fill(7));
+  expect(await receiving).toBe(100);
+  // It was the request that kept it.
+  for (let i = 0; i < 200 && !collected; i++) {
+    await Bun.sleep(1);
+    Bun.gc(true);
+  }
+  expect(collected).toBe(true);
+  await Promise.all([ring.close(client), ring.close(server)]);
 });
