@@ -3,7 +3,6 @@
  * Bun's takes one of these: its streams, its other functions, a message to a Worker. What counts who uses the handle,
  * so that closing waits for them, is Bun's too.
  */
-import { closeSync } from "node:fs";
 import type { FileHandle as OwnHandle } from "node:fs/promises";
 import {
   IORING_OP_CLOSE,
@@ -22,8 +21,8 @@ import type { Reactor } from "../async/reactor.ts";
 import { modeOf, openFlagsOf, pathOf, positionOf } from "./arguments.ts";
 import { reactorFor } from "./door.ts";
 import { systemError } from "./errors.ts";
-import { Deed, Job, WAITS } from "./job.ts";
-import { CLOSE, DATA_ONLY, FSYNC, FTRUNCATE, OPEN, READ, READV, WRITE, WRITEV } from "./operations.ts";
+import { closeNow, Closing, Deed, Job, WAITS } from "./job.ts";
+import { DATA_ONLY, FSYNC, FTRUNCATE, OPEN, READ, READV, WRITE, WRITEV } from "./operations.ts";
 import { own } from "./own.ts";
 import { bigintOf, fstat, Glance } from "./stats.ts";
 import { HERE, type Portion, readPortion, Transfer, vectorOf, writePortion } from "./transfer.ts";
@@ -152,7 +151,7 @@ class FileHandle extends Unborn {
     const { fd } = this;
     (inner[insides.transfer] as () => void)();
     inner[insides.refs] = 0;
-    const closing = new Deed(CLOSE, [fd], "close", { fd }, () => (inner[insides.closing] = undefined)).begin(reactor);
+    const closing = new Closing(fd, () => (inner[insides.closing] = undefined)).begin(reactor);
     inner[insides.closing] = closing;
     try {
       (this as unknown as NodeJS.EventEmitter).emit("close");
@@ -270,7 +269,7 @@ class Open extends Job<OwnHandle> {
       const path = String(this.#given);
       this.resolve(Reflect.construct(base as NonNullable<typeof base>, [res, this.#flags, path], FileHandle));
     } catch (error) {
-      closeSync(res);
+      closeNow(res);
       this.reject(error);
     }
   }

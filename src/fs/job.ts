@@ -1,10 +1,12 @@
 /** What a function of this room asks of the ring: one request, or several one after another under one promise. */
-import { EINTR } from "../abi/errno.gen.ts";
+import { closeSync } from "node:fs";
+import { ECANCELED, EINTR } from "../abi/errno.gen.ts";
 import type { RequestOptions } from "../async/options.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { type Operation, Request } from "../async/request.ts";
 import type { Cqe } from "../ring/cqe.ts";
 import { type Subject, systemError } from "./errors.ts";
+import { CLOSE } from "./operations.ts";
 
 /** For what may have to wait: it goes to a worker thread of the kernel's at once. */
 export const WAITS: RequestOptions = { async: true };
@@ -118,13 +120,47 @@ export class Deed extends Job<void> {
   }
 
   protected next(_reactor: Reactor, res: number): void {
-    this.#after?.();
-    if (res < 0) this.reject(systemError(res, this.#syscall, this.#subject));
-    else this.resolve();
+    this.end(res < 0 ? systemError(res, this.#syscall, this.#subject) : undefined);
   }
 
   override fail(error: unknown): void {
-    this.#after?.();
-    super.fail(error);
+    this.end(error);
   }
+
+  /** Settles. @param error what went wrong; undefined where nothing did. */
+  protected end(error: unknown): void {
+    this.#after?.();
+    if (error === undefined) this.resolve();
+    else this.reject(error);
+  }
+}
+
+/** Closes a descriptor, by whatever way there is in the end. */
+export class Closing extends Deed {
+  #fd: number;
+
+  /** @param after is called when it is over, before the promise is settled. */
+  constructor(fd: number, after: () => void) {
+    super(CLOSE, [fd], "close", { fd }, after);
+    this.#fd = fd;
+  }
+
+  protected override next(reactor: Reactor, res: number): void {
+    if (res === -ECANCELED) this.fail(undefined);
+    else super.next(reactor, res);
+  }
+
+  override fail(_error: unknown): void {
+    this.end(closeNow(this.#fd));
+  }
+}
+
+/** Closes without the ring, which takes no requests any more. @returns the error, if there is one. */
+export function closeNow(fd: number): unknown {
+  try {
+    closeSync(fd);
+  } catch (error) {
+    return error;
+  }
+  return undefined;
 }

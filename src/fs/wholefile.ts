@@ -1,11 +1,10 @@
 /** What reading and writing a whole file have in common: a place, a descriptor, and an end that gives both back. */
-import { closeSync } from "node:fs";
 import { IORING_OP_OPENAT } from "../abi/constants.gen.ts";
-import { EEXIST, ENOENT, ENXIO } from "../abi/errno.gen.ts";
+import { ECANCELED, EEXIST, ENOENT, ENXIO } from "../abi/errno.gen.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { reactorFor } from "./door.ts";
 import { systemError } from "./errors.ts";
-import { Job, WAITS } from "./job.ts";
+import { closeNow, Job, WAITS } from "./job.ts";
 import { CLOSE, OPEN } from "./operations.ts";
 import { type Guest, leave, type Place, wait } from "./places.ts";
 
@@ -87,6 +86,7 @@ export abstract class WholeFile<T> extends Job<T> implements Guest {
   protected next(reactor: Reactor, res: number): void {
     if (this.#stage === "open") this.opened(reactor, res);
     else if (this.#stage === "closing") {
+      if (res === -ECANCELED) closeNow(this.fd);
       this.fd = NONE;
       this.#settle();
     } else if (res >= 0) {
@@ -132,7 +132,7 @@ export abstract class WholeFile<T> extends Job<T> implements Guest {
       // The ring takes no requests any more.
       const { fd } = this;
       this.fd = NONE;
-      closeSync(fd);
+      closeNow(fd);
     }
     this.stepOut();
     super.fail(error);
