@@ -8,7 +8,6 @@ import {
   IORING_ASYNC_CANCEL_ANY,
   IORING_ASYNC_CANCEL_FD_FIXED,
   IORING_OP_POLL_ADD,
-  IORING_OP_READ,
   IORING_OP_TIMEOUT,
   POLLIN,
   Ring,
@@ -17,7 +16,7 @@ import {
 import { next, several } from "../support/complete.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
 import { kept } from "../support/keep.ts";
-import { needs } from "../support/kernel.ts";
+import { needs, needsThat } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 
 const scratch = scratchDirectory();
@@ -36,7 +35,21 @@ function knows(prepare: (ring: Ring) => unknown): boolean {
 
 const all = needs("IORING_ASYNC_CANCEL_ALL", () => knows((ring) => ring.prepCancel(1, IORING_ASYNC_CANCEL_ALL)));
 const byFd = needs("IORING_ASYNC_CANCEL_FD", () => knows((ring) => ring.prepCancelFd(0)));
-const byOp = needs("IORING_ASYNC_CANCEL_OP", () => knows((ring) => ring.prepCancelOp(IORING_OP_READ)));
+
+/** Kernel: Debian's 6.1 takes the flag of 6.6 and finds nothing by it. */
+function findsByOp(): boolean {
+  using ring = new Ring(2);
+  const hour = new Timespec(3600);
+  ring.prepTimeout(hour).userData(1);
+  ring.submit();
+  ring.prepCancelOp(IORING_OP_TIMEOUT).userData(2);
+  for (let left = 2; left > 0; left--) {
+    const { userData, res } = next(ring);
+    if (userData === 2) return res === 0;
+  }
+  return hour.seconds === 0;
+}
+const byOp = needsThat(findsByOp(), "requests found by IORING_ASYNC_CANCEL_OP, Linux 6.6");
 
 overLayouts(
   (layout) => {

@@ -224,8 +224,8 @@ describe("submitAndGetEvents()", () => {
     expect(ring.cqReady()).toBe(0);
     ring.prepNop().userData(2);
     expect(ring.submitAndGetEvents()).toBe(1);
-    // Kernel: 6.1 needs to be asked once more for what became ready while it submitted.
-    if (ring.cqReady() === 1) ring.submitAndGetEvents();
+    // Kernel: 6.1 needs to be asked again for what became ready while it submitted.
+    for (let round = 0; ring.cqReady() === 1 && round < 9; round++) ring.submitAndGetEvents();
     expect(ring.cqReady()).toBe(2);
     expect(reap(ring).toSorted()).toEqual([
       [1, 4],

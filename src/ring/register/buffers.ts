@@ -71,6 +71,8 @@ export abstract class BufferRegistrations extends Registering {
    * no request uses it any more) it posts a completion with the tag as its user data; 0 asks for none. null leaves a
    * place empty, with a tag of 0.
    *
+   * Kernel: up to 6.12 tags are posted for what is replaced, and not for a whole table that is unregistered.
+   *
    * @throws as {@link registerBuffers}; RangeError for tags that are not as many as the buffers.
    * @kernel 5.13
    * @man io_uring_register_buffers_tags(3)

@@ -63,6 +63,8 @@ export abstract class FileRegistrations extends BufferRegistrations {
    * request uses it any more) it posts a completion with the tag as its user data; 0 asks for none. The tag of an empty
    * place (-1) must be 0.
    *
+   * Kernel: up to 6.12 tags are posted for what is replaced, and not for a whole table that is unregistered.
+   *
    * @throws as {@link registerFiles}; RangeError for tags that are not as many as the files.
    * @kernel 5.13
    * @man io_uring_register_files_tags(3)

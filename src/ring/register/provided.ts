@@ -80,7 +80,7 @@ export abstract class ProvidedRegistrations extends FileRegistrations {
   /**
    * Takes a ring of provided buffers back. Requests that wait for a buffer of the group end with -ENOBUFS.
    *
-   * @throws UringError ENOENT for a group that has none.
+   * @throws UringError ENOENT for a group that has none, EINVAL where older kernels say that so.
    * @kernel 5.19
    * @man io_uring_unregister_buf_ring(3)
    */
@@ -90,6 +90,8 @@ export abstract class ProvidedRegistrations extends FileRegistrations {
     new Uint16Array(words.buffer)[IO_URING_BUF_REG_OFF_BGID / 2] = group;
     this.call("IORING_UNREGISTER_PBUF_RING", IORING_UNREGISTER_PBUF_RING, transientAddress(words), 1, {
       [ENOENT]: `buffer group ${group} is not registered`,
+      // Kernel: 6.1 says this of a group that was registered before.
+      [EINVAL]: `buffer group ${group} is not registered, or this kernel has no buffer rings (5.19)`,
     });
   }
 
