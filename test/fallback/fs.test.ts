@@ -1,0 +1,34 @@
+/** `bun-uring/fs` where io_uring is refused, and for a user who may do nothing special: the same suite passes. */
+import { describe, expect, setDefaultTimeout } from "bun:test";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { scratchDirectory } from "../support/files.ts";
+import { needsThat } from "../support/kernel.ts";
+import { patience } from "../support/patience.ts";
+import { answerUnder, suiteUnder, surroundings } from "../support/surroundings.ts";
+
+setDefaultTimeout(120_000 * patience);
+
+const suite = ["test/fs/oracle.test.ts", "test/fs/shape.test.ts"];
+const places = surroundings(scratchDirectory());
+/** The suite itself is run where temporary files are; once more in memory, it is quicker, and sees another file system. */
+const env = { TMPDIR: existsSync("/dev/shm") ? "/dev/shm" : tmpdir() };
+
+describe.each([
+  ["with BUN_URING_BACKEND=bun", places.variable, "bun"],
+  ["where a filter answers EPERM to io_uring", places.filter, "bun"],
+  ["as nobody", places.nobody, "uring"],
+] as const)("bun-uring/fs %s", (_, where, backend) => {
+  const declare = needsThat(where.missing === undefined, where.missing ?? "");
+
+  declare(`says that it runs on ${backend}`, async () => {
+    expect(await answerUnder(where, "src/fs/index.ts", "backend()")).toBe(backend);
+  });
+
+  declare("does what node:fs/promises does", async () => {
+    const { exitCode, failed, pass, skip } = await suiteUnder({ ...where, env: { ...where.env, ...env } }, suite);
+    expect(failed).toEqual([]);
+    expect([exitCode, skip]).toEqual([0, 0]);
+    expect(pass).toBeGreaterThan(800);
+  });
+});

@@ -1,0 +1,125 @@
+/** Nonsense of every kind, and those bits of it that some argument takes. */
+
+/** Anything that is no path: nor any other name of a file. */
+export const notPaths: readonly unknown[] = [
+  undefined,
+  null,
+  true,
+  1.5,
+  -1,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  2 ** 31,
+  2 ** 53,
+  7n,
+  {},
+  [],
+  ["a"],
+  () => "a",
+  Symbol("path"),
+  new Date(0),
+  "nul\0inside",
+  Buffer.from("nul\0inside"),
+  new URL("http://example.com/a"),
+  new URL("file://elsewhere/a"),
+  new URL("file:///a%2Fb"),
+  new URL("file:///a%00b"),
+  { href: "file:///a" },
+];
+
+/** Anything that is no integer from 0 to 2^31 - 1, and a few that are. */
+export const numbers: readonly unknown[] = [
+  null,
+  true,
+  "1",
+  "",
+  "x",
+  {},
+  [],
+  -1,
+  -0,
+  0.5,
+  1.5,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+  2 ** 31 - 1,
+  2 ** 31,
+  2 ** 32,
+  2 ** 53 - 1,
+  2 ** 53,
+  -(2 ** 53),
+  1e300,
+  0n,
+  -1n,
+  5n,
+  2n ** 63n,
+  2n ** 64n,
+  Symbol("number"),
+];
+
+/** What is no options' object, nor an encoding. */
+export const notOptions: readonly unknown[] = [
+  null,
+  true,
+  0,
+  1,
+  -1,
+  7n,
+  "",
+  "nonsense",
+  "UTF-8",
+  "Utf8",
+  [],
+  () => "utf8",
+  Symbol("options"),
+  new Date(0),
+];
+
+/** What is given as an encoding: some good, some not. */
+export const encodings: readonly unknown[] = [
+  "utf8",
+  "utf-8",
+  "UTF8",
+  "ascii",
+  "latin1",
+  "binary",
+  "hex",
+  "base64",
+  "base64url",
+  "utf16le",
+  "ucs2",
+  "UCS-2",
+  "buffer",
+  null,
+  undefined,
+  "nonsense",
+  "",
+  1,
+  true,
+  {},
+  Symbol("encoding"),
+];
+
+/** What an AbortSignal is mistaken for. */
+export const notSignals: readonly unknown[] = [null, true, 1, "signal", {}, [], () => undefined, new AbortController()];
+
+/** What data is mistaken for, or is given as. */
+export const notData: readonly unknown[] = [
+  undefined,
+  null,
+  true,
+  1,
+  1.5,
+  7n,
+  {},
+  [],
+  ["a", "b"],
+  [1, 2, 3],
+  () => "a",
+  Symbol("data"),
+  new Date(0),
+  new Map(),
+  { toString: (): string => "custom" },
+  Promise.resolve("a"),
+];
