@@ -263,7 +263,7 @@ class Open extends Job<OwnHandle> {
     this.#flags = flags;
   }
 
-  protected next(_reactor: Reactor, res: number): void {
+  protected override next(_reactor: Reactor, res: number): void {
     if (res < 0) return this.reject(systemError(res, "open", { path: this.#path }));
     try {
       const path = String(this.#given);
@@ -300,7 +300,7 @@ function learn(handle: OwnHandle): void {
   const found = handle.constructor as NonNullable<typeof base>;
   const symbols = [...Object.getOwnPropertySymbols(handle), ...Object.getOwnPropertySymbols(found.prototype)];
   const named = (name: string): symbol | undefined => symbols.find(({ description }) => description === name);
-  // Bun: its class does not let others in but so. test/fs/impl-handle.test.ts says whether it is still made like this.
+  // Bun: its class does not let others in but so. test/fs/handle.test.ts says whether it is still made like this.
   const [ref, unref, refs] = [named("kRef"), named("kUnref"), named("kRefs")];
   const [closing, transfer] = [named("kClosePromise"), named("kTransfer")];
   base = null;

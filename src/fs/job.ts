@@ -119,7 +119,7 @@ export class Deed extends Job<void> {
     this.#after = after;
   }
 
-  protected next(_reactor: Reactor, res: number): void {
+  protected override next(_reactor: Reactor, res: number): void {
     this.end(res < 0 ? systemError(res, this.#syscall, this.#subject) : undefined);
   }
 

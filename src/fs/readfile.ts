@@ -44,7 +44,7 @@ class ReadFile extends WholeFile<Content> {
     this.#instead = instead;
   }
 
-  protected first(reactor: Reactor): void {
+  protected override first(reactor: Reactor): void {
     this.#read(reactor);
   }
 
@@ -60,7 +60,7 @@ class ReadFile extends WholeFile<Content> {
     this.ask(reactor, READ, this.fd, bytes, filled);
   }
 
-  protected opened(reactor: Reactor, res: number): void {
+  protected override opened(reactor: Reactor, res: number): void {
     if (this.#stage === "asking") this.#asked(reactor, res);
     else if (this.#stage === "polling") this.stepIn();
     else if (res < 0) this.close(reactor, systemError(res, "read"));
@@ -126,7 +126,7 @@ class ReadFile extends WholeFile<Content> {
     this.#read(reactor);
   }
 
-  protected value(): Content | Promise<Content> {
+  protected override value(): Content | Promise<Content> {
     if (this.#tooLong) return this.#instead();
     const filled = this.#filledBytes;
     const from = this.#long ?? (this.room as Place);

@@ -55,7 +55,7 @@ abstract class Look<T> extends Job<T> {
     prepStatx(sqe, this.a as number, this.b as string, this.c as number, STATX_BASIC_STATS | STATX_BTIME, address);
   }
 
-  protected next(_reactor: Reactor, res: number): void {
+  protected override next(_reactor: Reactor, res: number): void {
     const { words } = parts[this.#room >> PART_SHIFT] as Mapping;
     this.seen(res, words, (this.#room & (ROOMS_PER_PART - 1)) * WORDS);
     this.#leave();
@@ -204,7 +204,7 @@ class StatLook extends Look<Stats | BigIntStats> {
     this.#after = after;
   }
 
-  protected seen(res: number, words: Int32Array, at: number): void {
+  protected override seen(res: number, words: Int32Array, at: number): void {
     this.#after?.();
     if (res < 0) this.reject(systemError(res, this.#syscall, this.#subject));
     else if (this.#bigint) this.resolve(new (makeLargeStats ??= largeStats())(words, at));
@@ -262,7 +262,7 @@ export class Glance extends Look<void> {
     this.#seen = seen;
   }
 
-  protected seen(res: number, words: Int32Array, at: number): void {
+  protected override seen(res: number, words: Int32Array, at: number): void {
     if (res < 0) this.#seen(-1, -1);
     else this.#seen(modeIn(words, at), u64(words, at + SIZE));
   }

@@ -109,7 +109,7 @@ export class Transfer<T> extends Job<T> {
     }
   }
 
-  protected next(_reactor: Reactor, res: number): void {
+  protected override next(_reactor: Reactor, res: number): void {
     this.#after();
     if (res >= 0) this.resolve(this.#made(res));
     // Of a call that has a position Bun names the descriptor.

@@ -83,7 +83,7 @@ export abstract class WholeFile<T> extends Job<T> implements Guest {
   /** There is a place again. */
   protected back(_reactor: Reactor): void {}
 
-  protected next(reactor: Reactor, res: number): void {
+  protected override next(reactor: Reactor, res: number): void {
     if (this.#stage === "open") this.opened(reactor, res);
     else if (this.#stage === "closing") {
       if (res === -ECANCELED) closeNow(this.fd);

@@ -39,7 +39,7 @@ class WriteFile extends WholeFile<void> {
     this.#flush = flush;
   }
 
-  protected first(reactor: Reactor): void {
+  protected override first(reactor: Reactor): void {
     if (this.#cuts) {
       const glance = new Glance(this.fd, (_mode, sizeBytes) => {
         this.#lengthBytes = sizeBytes < 0 ? Infinity : sizeBytes;
@@ -63,7 +63,7 @@ class WriteFile extends WholeFile<void> {
     this.ask(reactor, WRITE, this.fd, bytesOf(this.#data, written, left), written);
   }
 
-  protected opened(reactor: Reactor, res: number): void {
+  protected override opened(reactor: Reactor, res: number): void {
     if (this.#stage === "flushing") this.close(reactor, res < 0 ? systemError(res, "fsync") : undefined);
     // What cannot be cut, a device or a pipe, has no rest either.
     else if (this.#stage === "cutting") this.#cutOff(reactor);
@@ -89,7 +89,7 @@ class WriteFile extends WholeFile<void> {
     this.ask(reactor, FSYNC, this.fd);
   }
 
-  protected value(): void {}
+  protected override value(): void {}
 }
 
 /**
