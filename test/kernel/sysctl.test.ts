@@ -10,6 +10,8 @@ import { report } from "../support/child.ts";
 import { complete } from "../support/complete.ts";
 import { needsThat } from "../support/kernel.ts";
 import { asNobody } from "../support/launch.ts";
+import { patience } from "../support/patience.ts";
+import { answerUnder, suiteUnder } from "../support/surroundings.ts";
 
 const setting = "/proc/sys/kernel/io_uring_disabled";
 const own = process.env["URING_TEST_OWN_SYSTEM"] !== undefined;
@@ -52,3 +54,26 @@ forbidding("a ring that is there goes on", () => {
   expect(complete(ring)).toBe(0);
   expect(() => new Ring(4)).toThrow(expect.objectContaining({ code: "EPERM" }));
 });
+
+/** The modules that people swap in, with what they are held to; at 1 for somebody who may do nothing special. */
+for (const [level, launcher] of [
+  [1, asNobody],
+  [2, []],
+] as const) {
+  forbidding(
+    `at ${level} bun-uring/fs and bun-uring/net are Bun's own, say so, and work`,
+    async () => {
+      forbid(level);
+      const there = { missing: undefined, launcher, env: { URING_TEST_BACKEND: "bun" } };
+      for (const module of ["fs", "net"]) {
+        expect([module, await answerUnder(there, `src/${module}/index.ts`, "backend()")]).toEqual([module, "bun"]);
+      }
+      const suites = ["test/fs/oracle.test.ts", "test/net/connect.test.ts"];
+      const { exitCode, failed, pass } = await suiteUnder(there, suites);
+      expect(failed).toEqual([]);
+      expect(exitCode).toBe(0);
+      expect(pass).toBeGreaterThan(800);
+    },
+    120_000 * patience,
+  );
+}
