@@ -23,8 +23,8 @@ export interface Layout {
   readonly blockBytes: number;
   /** Blocks of one command, at the most. */
   readonly chunkBlocks: number;
-  /** Whether the controller is to take care of protection information. */
-  readonly protect: boolean;
+  /** The type of protection information that the controller is to take care of; 0 for none. */
+  readonly protection: number;
 }
 
 /**
@@ -35,15 +35,15 @@ export interface Layout {
  */
 export function layoutOf(controller: Controller, namespace: Namespace, limitBytes: number): Layout {
   const { dataBytes, metadataBytes } = formatOf(namespace);
-  const protect = namespace.protection !== 0 && metadataBytes === PI_BYTES;
-  if (metadataBytes !== 0 && !protect) {
+  const protection = metadataBytes === PI_BYTES ? namespace.protection : 0;
+  if (metadataBytes !== 0 && protection === 0) {
     throw new Error(`blocks with ${metadataBytes} bytes of metadata are not for this program`);
   }
   const bytes = Math.min(CHUNK_BYTES, limitBytes, controller.maxTransferBytes);
   return {
     blockBytes: dataBytes,
     chunkBlocks: Math.min(Math.max(Math.floor(bytes / dataBytes), 1), MAX_BLOCKS),
-    protect,
+    protection,
   };
 }
 
@@ -93,12 +93,12 @@ export class Blocks {
   }
 
   #move(opcode: number, lba: number, blocks: number): void {
-    const { blockBytes, chunkBlocks, protect } = this.layout;
+    const { blockBytes, chunkBlocks, protection } = this.layout;
     let count = 0;
     for (let done = 0; done < blocks; done += chunkBlocks) {
       const part = Math.min(chunkBlocks, blocks - done);
       const memory = { address: this.#memory.address + done * blockBytes, length: part * blockBytes };
-      const command = transferCmd({ opcode, nsid: this.#nsid, lba: lba + done, blocks: part, ...memory, protect });
+      const command = transferCmd({ opcode, nsid: this.#nsid, lba: lba + done, blocks: part, ...memory, protection });
       this.#channel.queue(NVME_URING_CMD_IO, command);
       count++;
     }

@@ -1,6 +1,6 @@
 /** `bun run examples/nvme`: what it understands anywhere, and on a disk that the environment names what it does. */
 import { describe, expect, test } from "bun:test";
-import { closeSync, constants, existsSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import {
   NVME_CMD_READ,
@@ -13,7 +13,7 @@ import { controllerRows, namespaceRows, readController, readNamespace, tableOf }
 import { readTask } from "../../examples/nvme/options.ts";
 import { DeviceError, statusMessage } from "../../examples/nvme/status.ts";
 import { layoutOf } from "../../examples/nvme/transfer.ts";
-import { Mapping } from "../../src/index.ts";
+import { readDirect, writeDirect } from "../support/disk.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
 import { type Declare, needs, needsThat } from "../support/kernel.ts";
 import { example, type Outcome, run } from "./programs.ts";
@@ -74,10 +74,12 @@ describe("commands", () => {
 
   test("transferCmd() splits the block's number and counts from 0", () => {
     const common = { opcode: NVME_CMD_READ, nsid: 1, address: 4096, length: 4096 };
-    const view = new DataView(transferCmd({ ...common, lba: 2 ** 33 + 3, blocks: 8, protect: false }).buffer);
-    expect([40, 44, 48].map((at) => view.getUint32(at, true))).toEqual([3, 2, 7]);
-    const most = new DataView(transferCmd({ ...common, lba: 0, blocks: 65536, protect: true }).buffer);
-    expect(most.getUint32(48, true)).toBe(0x2000ffff);
+    const view = new DataView(transferCmd({ ...common, lba: 2 ** 33 + 3, blocks: 8, protection: 0 }).buffer);
+    expect([40, 44, 48, 56].map((at) => view.getUint32(at, true))).toEqual([3, 2, 7, 0]);
+    const most = (protection: number): DataView =>
+      new DataView(transferCmd({ ...common, lba: 2 ** 32 + 9, blocks: 65536, protection }).buffer);
+    expect([48, 56].map((at) => most(1).getUint32(at, true))).toEqual([0x3400ffff, 9]);
+    expect([48, 56].map((at) => most(3).getUint32(at, true))).toEqual([0x3000ffff, 0]);
   });
 
   test("have the numbers that _IOWR() gives", () => {
@@ -187,7 +189,7 @@ describe("identify", () => {
   test("layoutOf() keeps to everybody's limits, and refuses metadata that it cannot handle", () => {
     const controller = readController(controllerAnswer());
     const namespace = readNamespace(namespaceAnswer());
-    expect(layoutOf(controller, namespace, Infinity)).toEqual({ blockBytes: 4096, chunkBlocks: 32, protect: false });
+    expect(layoutOf(controller, namespace, Infinity)).toEqual({ blockBytes: 4096, chunkBlocks: 32, protection: 0 });
     expect(layoutOf(controller, namespace, 65536).chunkBlocks).toBe(16);
     const small = readController(controllerAnswer((_, bytes) => void (bytes[77] = 1)));
     expect(layoutOf(small, namespace, Infinity).chunkBlocks).toBe(2);
@@ -198,7 +200,7 @@ describe("identify", () => {
       });
       return () => layoutOf(controller, readNamespace(answer), Infinity);
     };
-    expect(formatted(8, 1)()).toMatchObject({ protect: true });
+    expect(formatted(8, 1)()).toMatchObject({ protection: 1 });
     expect(formatted(8, 0)).toThrow("8 bytes of metadata");
     expect(formatted(64, 1)).toThrow("64 bytes of metadata");
   });
@@ -263,26 +265,6 @@ function cell(table: Buffer, name: string): string | undefined {
   return new RegExp(`^${name} +(.*)$`, "m").exec(String(table))?.[1];
 }
 
-/** Reads or writes a block device past the page cache, as any program does. */
-function direct(device: string, offset: number, data: Uint8Array | number): Buffer {
-  const length = typeof data === "number" ? data : data.length;
-  // The device wants memory that begins at a page.
-  const memory = Mapping.anonymous(length);
-  const fd = openSync(device, constants.O_RDWR | constants.O_DIRECT);
-  try {
-    if (typeof data !== "number") memory.bytes.set(data);
-    const moved =
-      typeof data === "number"
-        ? readSync(fd, memory.bytes, 0, length, offset)
-        : writeSync(fd, memory.bytes, 0, length, offset);
-    expect(moved).toBe(length);
-    return Buffer.from(memory.bytes);
-  } finally {
-    closeSync(fd);
-    memory.close();
-  }
-}
-
 describe("on a disk", () => {
   here("identify says what the system says, whichever way the disk is named", () => {
     const controller = basename(disk).replace(/n\d+$/, "");
@@ -318,10 +300,10 @@ describe("on a disk", () => {
           status: 0,
           stderr: `nvme: wrote ${blocks} blocks of 512 bytes from block 2048 on\n`,
         });
-        expect(direct(disk, 2048 * 512, blocks * 512).equals(data)).toBe(true);
+        expect(readDirect(disk, 2048 * 512, blocks * 512).equals(data)).toBe(true);
 
         const other = pattern(blocks * 512, blocks + 77);
-        direct(disk, 2048 * 512, other);
+        writeDirect(disk, 2048 * 512, other);
         const target = join(directory, "target");
         const read = nvme("read", generic, ...place, "--blocks", String(blocks), "--out", target, ...flags);
         expect(read).toMatchObject({ status: 0, stderr: "" });
@@ -332,7 +314,7 @@ describe("on a disk", () => {
 
   here("read without --out writes to standard output", () => {
     const data = pattern(1024, 5);
-    direct(disk, 0, data);
+    writeDirect(disk, 0, data);
     const { status, stdout } = nvme("read", disk, "--lba", "0", "--blocks", "2");
     expect({ status, same: stdout.equals(data) }).toEqual({ status: 0, same: true });
   });
@@ -351,12 +333,12 @@ describe("on a disk", () => {
   here("a disk that is in use is not written", () => {
     const source = join(directory, "one");
     writeFileSync(source, pattern(512, 9));
-    const before = direct(disk, 0, 512);
+    const before = readDirect(disk, 0, 512);
     const fd = openSync(disk, constants.O_RDONLY | constants.O_EXCL);
     const { status, stderr } = nvme("write", disk, "--lba", "0", "--in", source, "--yes-destroy");
     closeSync(fd);
     expect({ status, stderr }).toEqual({ status: 1, stderr: `nvme: ${disk} is in use: unmount it first\n` });
-    expect(direct(disk, 0, 512).equals(before)).toBe(true);
+    expect(readDirect(disk, 0, 512).equals(before)).toBe(true);
   });
 
   here("a file that is no whole number of blocks is not written", () => {
@@ -378,6 +360,10 @@ describe("on a disk", () => {
     expect(nvme("write", protectedDisk, "--lba", "10", "--in", source, "--yes-destroy").status).toBe(0);
     const { status, stdout: back } = nvme("read", protectedDisk, "--lba", "10", "--blocks", "64");
     expect({ status, same: back.equals(data) }).toEqual({ status: 0, same: true });
-    expect(direct(protectedDisk, 10 * 512, 64 * 512).equals(data)).toBe(true);
+    // The kernel asks for the same protection, and would not take data without it.
+    expect(readDirect(protectedDisk, 10 * 512, 64 * 512).equals(data)).toBe(true);
+    writeDirect(protectedDisk, 10 * 512, data.toReversed());
+    const other = nvme("read", protectedDisk, "--lba", "10", "--blocks", "64");
+    expect(other.stdout.equals(data.toReversed())).toBe(true);
   });
 });
