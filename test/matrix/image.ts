@@ -90,8 +90,8 @@ export async function makeImage(kernel: Kernel, plan: Plan, directory: string): 
 
 /** Programs of this machine that tests use, and that busybox has not or has in a smaller form. Its sh runs its own first. */
 const programs = [
-  ...["cat", "chown", "chroot", "cmp", "cp", "fincore", "getconf", "losetup", "mkfs.ext4", "script", "setpriv", "sh"],
-  ...["stat", "stty", "touch", "unshare"],
+  ...["cat", "chown", "chroot", "cmp", "cp", "fincore", "fsck.ext4", "getconf", "losetup", "mkfs.ext4", "script"],
+  ...["setpriv", "sh", "stat", "stty", "touch", "unshare"],
 ];
 
 /** Where this machine keeps its programs, those for administrators among them. */
@@ -157,20 +157,45 @@ function librariesOf(program: string): { path: string; inside: string }[] {
     });
 }
 
-/** An empty ext4 file system, in the cache. */
+/**
+ * Programs of this machine that come with so many libraries that a guest's memory is no place for them. They are on the
+ * disk with a file system, each with a script that finds its libraries.
+ */
+const largePrograms = ["fio"];
+
+/** Puts programs and their libraries into a folder. */
+async function collect(programs: readonly string[], libraries: readonly string[], folder: string): Promise<void> {
+  await mkdir(join(folder, "programs", "lib"), { recursive: true });
+  for (const path of [...programs, ...libraries]) await run("cp", "-L", path, join(folder, "programs", "lib"));
+  for (const name of programs.map((path) => basename(path))) {
+    const script = `#!/bin/sh\nLD_LIBRARY_PATH=/scratch/programs/lib exec /scratch/programs/lib/${name} "$@"\n`;
+    await Bun.write(join(folder, "programs", name), script, { mode: 0o755 });
+  }
+}
+
+/** An ext4 file system with nothing in it but the large programs, in the cache. */
 async function makeScratch(sizeMiB: number): Promise<string> {
   const mkfs = Bun.which("mkfs.ext4", { PATH });
   if (mkfs === null) throw new Error("there is no mkfs.ext4 on this machine (Debian: e2fsprogs)");
+  const own = largePrograms.map((name) => Bun.which(name, { PATH })).filter((path) => path !== null);
+  const libraries = own.flatMap(librariesOf).map(({ path }) => path);
+  const images = join(cacheFolder(), "images");
   // As it makes large ones, not as it makes small ones.
   const how = ["-q", "-F", "-T", "default", "-b", "4096", "-I", "256"];
-  const path = join(cacheFolder(), "images", `ext4-${sizeMiB}-${how.join("")}`);
+  const state = [...how, ...[...own, ...libraries].flatMap((path) => [path, String(statSync(path).mtimeMs)])].join(" ");
+  const hash = new Bun.CryptoHasher("sha256").update(state).digest("hex").slice(0, 12);
+  const path = join(images, `ext4-${sizeMiB}-${hash}`);
   if (existsSync(path)) return path;
-  await mkdir(join(cacheFolder(), "images"), { recursive: true });
   const part = `${path}.part-${process.pid}`;
-  await run("truncate", "-s", `${sizeMiB}M`, part);
-  await run(mkfs, ...how, part);
-  await rename(part, path);
-  return path;
+  try {
+    await collect(own, libraries, `${part}-content`);
+    await run("truncate", "-s", `${sizeMiB}M`, part);
+    await run(mkfs, ...how, "-d", `${part}-content`, part);
+    await rename(part, path);
+    return path;
+  } finally {
+    await rm(`${part}-content`, { recursive: true, force: true });
+  }
 }
 
 async function run(...command: string[]): Promise<void> {

@@ -63,7 +63,7 @@ done
 mkdir -p /scratch
 if mount -t ext4 "$(disk scratch)" /scratch; then
   mkdir -p -m 1777 /scratch/tmp
-  export TMPDIR=/scratch/tmp
+  export TMPDIR=/scratch/tmp PATH=/bin:/scratch/programs
 fi
 URING_TEST_PI_DEVICE=$(disk protected)
 URING_TEST_ZONED_DEVICE=$(disk zoned)

@@ -85,6 +85,7 @@ const tools: Readonly<Record<string, string>> = {
   "qemu-system-x86_64": "qemu-system-x86",
   busybox: "busybox-static",
   "mkfs.ext4": "e2fsprogs",
+  fio: "fio",
   xz: "xz-utils",
 };
 
