@@ -305,6 +305,7 @@ describe("a peer that resets", () => {
     await t.until("server", "bytes");
     node.resetAndDestroy();
     await t.until("server", "close");
+    await t.until("node", "close");
   });
 
   same("a connection that is half open", async (t) => {

@@ -1,67 +1,38 @@
-/** Where io_uring is refused the module is Bun's own, says so, and passes all the same cases. */
-import { describe, expect, test } from "bun:test";
+/** Where io_uring is refused the module is Bun's own, says so, and passes all the same cases; and for any user. */
+import { describe, expect, setDefaultTimeout } from "bun:test";
 import { readdirSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { EPERM } from "../../src/abi/errno.gen.ts";
-import { bun } from "../support/child.ts";
 import { scratchDirectory } from "../support/files.ts";
-import { filterLauncher, noFilter } from "../support/launch.ts";
+import { needsThat } from "../support/kernel.ts";
 import { patience } from "../support/patience.ts";
+import { answerUnder, suiteUnder, surroundings } from "../support/surroundings.ts";
 
-const top = resolve(import.meta.dir, "../..");
-/** io_uring_setup, io_uring_enter and io_uring_register answer EPERM, as Docker's profile has it. */
-const forbidden = [425, 426, 427].map((call) => `${call}=${EPERM}`);
-/** Not this file, which would start itself for ever, and not the one that waits for Bun's timeouts. */
-const files = readdirSync(import.meta.dir)
-  .filter((name) => name.endsWith(".test.ts") && !["fallback.test.ts", "timeout.test.ts"].includes(name))
-  .map((name) => join(import.meta.dir, name));
+setDefaultTimeout(120_000 * patience);
 
-const LIMIT_MS = 90_000 * patience;
-const filtered = noFilter === undefined ? test.concurrent : test.skip;
-const launcher = noFilter === undefined ? filterLauncher(scratchDirectory())(...forbidden) : [];
+/** Not this file, which would start itself for ever, nor those that take long and are the same everywhere. */
+const without = ["fallback.test.ts", "timeout.test.ts", "storm.test.ts"];
+const files = readdirSync(import.meta.dir).filter((name) => name.endsWith(".test.ts") && !without.includes(name));
+/** Where the same lines of the module are all that is run, those that take longest are left to one of the two. */
+const quick = files.filter((name) => !["close.test.ts", "many.test.ts", "process.test.ts"].includes(name));
+const places = surroundings(scratchDirectory());
 
-/** Runs a command in the project, with variables of its own. */
-async function outcome(
-  command: readonly string[],
-  env: Record<string, string> = {},
-): Promise<{ text: string; exitCode: number }> {
-  const options = {
-    cwd: top,
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: LIMIT_MS,
-    env: { ...process.env, ...env },
-  } as const;
-  const child = Bun.spawn([...command], options);
-  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  return { text: stdout + stderr, exitCode: await child.exited };
-}
+describe.each([
+  ["with BUN_URING_BACKEND=bun", places.variable, "bun", quick, 650],
+  ["where a filter answers EPERM to io_uring", places.filter, "bun", files, 850],
+  ["as nobody", places.nobody, "uring", ["harness.test.ts", "connect.test.ts", "close.test.ts", "write.test.ts"], 350],
+] as const)("bun-uring/net %s", (_, where, backend, names, least) => {
+  const declare = needsThat(where.missing === undefined, where.missing ?? "");
 
-const ask = [...bun, "-e", 'console.log((await import("./src/net/index.ts")).backend())'];
-
-/** All cases pass, and they are as many as there are. */
-async function expectToPass(command: readonly string[], env: Record<string, string>): Promise<void> {
-  const { text, exitCode } = await outcome([...command, ...bun, "test", ...files], env);
-  const failed = text.split("\n").filter((line) => line.startsWith("(fail)"));
-  expect(failed).toEqual([]);
-  expect(exitCode).toBe(0);
-  expect(Number(/^ *(\d+) pass$/m.exec(text)?.[1])).toBeGreaterThan(700);
-}
-
-describe("with BUN_URING_BACKEND=bun", () => {
-  const env = { BUN_URING_BACKEND: "bun" };
-
-  test("backend() says bun", async () => {
-    expect(await outcome(ask, env)).toEqual({ text: "bun\n", exitCode: 0 });
+  declare(`says that it runs on ${backend}`, async () => {
+    expect(await answerUnder(where, "src/net/index.ts", "backend()")).toBe(backend);
   });
 
-  test.concurrent("every case passes", async () => expectToPass([], env), LIMIT_MS);
-});
-
-describe("under a filter that refuses io_uring", () => {
-  filtered(`backend() says bun (needs ${noFilter})`, async () => {
-    expect(await outcome([...launcher, ...ask])).toEqual({ text: "bun\n", exitCode: 0 });
+  declare("does what Bun's own does", async () => {
+    const { exitCode, failed, pass } = await suiteUnder(
+      where,
+      names.map((name) => `test/net/${name}`),
+    );
+    expect(failed).toEqual([]);
+    expect(exitCode).toBe(0);
+    expect(pass).toBeGreaterThan(least);
   });
-
-  filtered(`every case passes (needs ${noFilter})`, async () => expectToPass(launcher, {}), LIMIT_MS);
 });

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readlinkSync } from "node:fs";
 import { backend } from "../../src/net/index.ts";
+import { expectedBackend } from "../support/backend.ts";
 import type { Net, Socket } from "./kinds.ts";
 import { type Case, ours, play, theirs } from "./support.ts";
 import { expectSaysSomething } from "./trace.ts";
@@ -63,6 +64,7 @@ describe("the comparison", () => {
       return Object.getPrototypeOf(listener) as unknown;
     });
     await play(echo, ours);
+    expect(backend()).toBe(expectedBackend);
     const uring = backend() === "uring";
     expect([listeners[0] !== listeners[1], rings() > 0]).toEqual([uring, uring]);
   });

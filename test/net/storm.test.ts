@@ -8,7 +8,7 @@ import { patience } from "../support/patience.ts";
 import type { Handlers, Net, Socket } from "./kinds.ts";
 import { ours, theirs } from "./support.ts";
 
-const RUN_MS = 1500;
+const RUN_MS = 800;
 
 /** What one end of a connection has sent and got; the byte at place i of a stream is known from its seed. */
 interface End {

@@ -143,6 +143,8 @@ export async function play(body: Case, net: Net, clients: Net = net, limitMs: nu
   });
   try {
     const result = await Promise.race([(async () => body(stage))(), late]);
+    // Which end of a connection is told first is left open: the other may still be about to be.
+    if (stage.count("server", "open") < stage.count("client", "open")) await stage.settle();
     return stage.trace(result);
   } finally {
     clearTimeout(timer);

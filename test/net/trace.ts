@@ -67,9 +67,9 @@ export class Recorder {
   }
 
   /** Waits until nothing has happened for a while: for what must not come. */
-  async settle(quietMs: number = 15): Promise<void> {
+  async settle(quietMs: number = 10): Promise<void> {
     this.#lastMs = performance.now();
-    while (performance.now() - this.#lastMs < quietMs) await Bun.sleep(quietMs / 3);
+    while (performance.now() - this.#lastMs < quietMs) await Bun.sleep(quietMs / 4);
   }
 
   /** Nothing is logged from here on. */

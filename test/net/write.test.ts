@@ -327,14 +327,16 @@ describe("backpressure", () => {
         data: (_, chunk) => {
           hash.update(chunk as Buffer);
           got += chunk.length;
-          if (got >= data.length) t.log(who, "got", got, hash.digest("hex"));
+          if (got >= data.length) t.log(`${who} in`, "got", got, hash.digest("hex"));
         },
       };
     };
     const server = t.server({}, { socket: both("server") });
     await t.client(server, {}, { socket: both("client") });
-    await t.until("server", "got");
-    await t.until("client", "got");
+    for (const who of ["server", "client"]) {
+      await t.until(who, "sent");
+      await t.until(`${who} in`, "got");
+    }
   });
 
   paired("of a peer that is paused: write() takes part, and drain comes after resume()", async (t) => {
