@@ -363,8 +363,29 @@ export class Reactor implements Sleeper {
     }, RETRY_MS);
   }
 
+  /**
+   * Has the kernel take and do what was asked for so far, cancelling above all, without telling anybody what came of it:
+   * for what is to be over when a function returns.
+   */
+  push(): void {
+    if (this.engine.closed) return;
+    this.#placeCancels();
+    this.submitted += this.engine.submitAndGetEvents();
+    this.#room = this.engine.sqSpaceLeft();
+    this.#schedule();
+  }
+
   /** Fills the submission queue: what cancels first, or what waits could wait for it for ever. */
   #place(): void {
+    this.#placeCancels();
+    for (let unit = this.#waiting.peek(); unit !== undefined; unit = this.#waiting.peek()) {
+      if (!unit.dropped && !this.#fits(unit)) return;
+      this.#waiting.shift();
+      if (!unit.dropped) unit.place(this);
+    }
+  }
+
+  #placeCancels(): void {
     while (this.#room > 0 && this.#cancels.size > 0) {
       const { request, generation } = this.#cancels.shift() as { request: Request; generation: number };
       if (request.slot < 0 || request.generation !== generation) continue;
@@ -372,11 +393,6 @@ export class Reactor implements Sleeper {
       sqe.word(SQE_ADDR, request.slot).word(SQE_ADDR + 1, generation);
       sqe.userDataHalves(request.slot | CANCEL_BIT, generation);
       this.#room--;
-    }
-    for (let unit = this.#waiting.peek(); unit !== undefined; unit = this.#waiting.peek()) {
-      if (!unit.dropped && !this.#fits(unit)) return;
-      this.#waiting.shift();
-      if (!unit.dropped) unit.place(this);
     }
   }
 

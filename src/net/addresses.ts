@@ -29,8 +29,9 @@ export async function resolve(hostname: string, port: number): Promise<readonly 
 
 /** The address that a name is; undefined where it is to be looked up. */
 export function parse(hostname: string, port: number): SockAddr | undefined {
-  const version = isIP(hostname);
-  return version === 0 || hostname.includes("%") ? undefined : sockAddr(hostname, version, port);
+  const inside = /^\[(.+:.*)\]$/.exec(hostname)?.[1] ?? hostname;
+  const version = isIP(inside);
+  return version === 0 || inside.includes("%") ? undefined : sockAddr(inside, version, port);
 }
 
 function sockAddr(address: string, version: number, port: number): SockAddr {

@@ -10,14 +10,18 @@ export interface Part {
 }
 
 /**
- * What is to be sent of `data`, by the arguments that may follow it: an offset and a length, or an encoding.
+ * What is to be sent of `data`, by the arguments that may follow it: an offset and a length, or an encoding, in the first
+ * of the three or in the last.
  *
  * @param method what errors call it.
  * @throws TypeError, RangeError or Error as Bun's own does.
  */
-export function partOf(data: unknown, second: unknown, third: unknown, method: string): Part {
-  const encoding = typeof second === "string" ? second : typeof third === "string" ? third : undefined;
-  if (encoding !== undefined && (second !== encoding || third !== undefined)) throw notBoth();
+export function partOf(data: unknown, second: unknown, third: unknown, fourth: unknown, method: string): Part {
+  let encoding: string | undefined;
+  if (typeof second === "string" && third === undefined && fourth === undefined) encoding = second;
+  else if (second === undefined && typeof third === "string" && fourth === undefined) encoding = third;
+  else if (second === undefined && third === undefined && typeof fourth === "string") encoding = fourth;
+  else if (typeof second === "string" || typeof third === "string" || fourth !== undefined) throw notBoth();
   const offset = encoding === undefined ? wholeNumber("byteOffset", second, method) : undefined;
   const length = encoding === undefined ? wholeNumber("byteLength", third, method) : undefined;
   const bytes = bytesOf(data, encoding);
@@ -31,11 +35,11 @@ export function partOf(data: unknown, second: unknown, third: unknown, method: s
 
 function wholeNumber(name: string, value: unknown, method: string): number | undefined {
   if (value === undefined) return undefined;
-  if (typeof value !== "number" || !Number.isInteger(value)) {
+  if (typeof value !== "number" || !Number.isInteger(value) || value > Number.MAX_SAFE_INTEGER) {
     const message = `Expected ${name} to be a integer for 'Socket.${method}'.`;
     throw Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_TYPE" });
   }
-  if (value < 0 || value > Number.MAX_SAFE_INTEGER) throw outOfRange(name, Number.MAX_SAFE_INTEGER, value);
+  if (value < 0) throw outOfRange(name, Number.MAX_SAFE_INTEGER, value);
   return value;
 }
 
@@ -47,8 +51,24 @@ function bytesOf(data: unknown, encoding: string | undefined): Uint8Array {
   if (data instanceof Uint8Array) return data;
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);
+  if (data instanceof Blob || data instanceof Response || data instanceof Request) return bytesOfBody(data);
   const message = `The "data" argument must be of type string, buffer, or blob. Received ${received(data)}`;
   throw Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_TYPE" });
+}
+
+/** The bytes of something that has them in memory: then the promise of them is settled at once. */
+function bytesOfBody(body: Blob | Response | Request): Uint8Array {
+  const isBlob = body instanceof Blob;
+  if (!isBlob && body.body === null) throw notBuffered();
+  const bytes = Bun.peek(body.bytes());
+  if (bytes instanceof Uint8Array) return bytes;
+  bytes.catch(() => undefined);
+  throw isBlob ? new Error("File blob not supported yet in this function.") : notBuffered();
+}
+
+function notBuffered(): TypeError {
+  const message = "Only buffered Request/Response bodies are supported for now.";
+  return Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_TYPE" });
 }
 
 function received(value: unknown): string {
@@ -59,7 +79,8 @@ function received(value: unknown): string {
   return `type ${typeof value} (${shown})`;
 }
 
-function outOfRange(name: string, most: number, value: number): RangeError {
+/** What is said to a number that is too small or too large. */
+export function outOfRange(name: string, most: number, value: number): RangeError {
   const message = `The value of "${name}" is out of range. It must be >= 0 and <= ${most}. Received ${value}`;
   return Object.assign(new RangeError(message), { code: "ERR_OUT_OF_RANGE" });
 }

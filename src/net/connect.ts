@@ -9,8 +9,9 @@ import type { Cqe } from "../ring/cqe.ts";
 import type { SockAddr } from "../ring/sockaddr.ts";
 import { parse, pathOf, resolve, unixAddress } from "./addresses.ts";
 import { Connection } from "./connection.ts";
-import { type Handlers, settlePromises, tellOf } from "./handlers.ts";
+import { type Handlers, settlePromises } from "./handlers.ts";
 import { hub, type Hub } from "./hub.ts";
+import type { CalledBack } from "./outbox.ts";
 import { Socket } from "./socket.ts";
 import { makeSocket, setNoDelay } from "./system.ts";
 
@@ -20,7 +21,7 @@ const CONNECT: Operation = { name: "IORING_OP_CONNECT", prep: prepConnect, yield
 export type Target = { readonly unix: string } | { readonly hostname: string; readonly port: number };
 
 /** Connects. The handlers' open is called before whoever awaits the promise goes on. */
-export class Connecting {
+export class Connecting implements CalledBack {
   /** Resolves to the socket. */
   readonly promise: Promise<Socket<unknown>>;
   readonly #hub: Hub = hub();
@@ -32,6 +33,7 @@ export class Connecting {
   /** What is still to be tried. */
   #addresses: readonly SockAddr[] = [];
   #family = AF_UNIX;
+  #fd = -1;
 
   /** Starts. */
   constructor(target: Target, handlers: Handlers, data: unknown, halfOpen: boolean) {
@@ -92,16 +94,24 @@ export class Connecting {
   }
 
   readonly #answered = (fd: number, res: number): void => {
-    if (res === 0) {
-      const connection = new Connection(this.#hub, fd, this.#handlers, this.#hub.clients, this.#data, this.#halfOpen);
-      this.#resolve(connection.socket);
-      connection.begin();
+    if (res < 0) {
+      this.#hub.discard(fd);
+      this.#tryNext(res);
+      settlePromises();
       return;
     }
-    this.#hub.discard(fd);
-    this.#tryNext(res);
-    settlePromises();
+    this.#fd = fd;
+    // A listener of this thread has its say first, as it has with Bun.
+    this.#hub.outbox.callBack(this);
   };
+
+  /** There is a connection. */
+  calledBack(): void {
+    const { clients } = this.#hub;
+    const made = new Connection(this.#hub, this.#fd, this.#handlers, clients, this.#data, this.#halfOpen);
+    this.#resolve(made.socket);
+    made.begin();
+  }
 
   #fail(error: unknown): void {
     const { connectError } = this.#handlers;
@@ -109,7 +119,11 @@ export class Connecting {
       // Whoever is told here need not look at the promise.
       this.promise.catch(() => undefined);
       const { socket } = Connection.closed(this.#hub, this.#handlers, this.#data);
-      tellOf(this.#handlers, connectError, socket, error);
+      try {
+        connectError.call(socket, socket, error);
+      } catch (another) {
+        return this.#reject(another);
+      }
     }
     this.#reject(error);
   }

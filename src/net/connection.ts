@@ -23,6 +23,7 @@ import {
   IS_BEHIND,
   IS_HALF_OPEN,
   IS_HELD,
+  IS_NAMED,
   IS_OPEN,
   IS_PAUSED,
   IS_QUICK,
@@ -32,7 +33,7 @@ import {
   SHUTS_LATER,
   WANTS_DRAIN,
 } from "./states.ts";
-import { breakOnClose, shutDown, takeError } from "./system.ts";
+import { breakOnClose, closeNow, shutDown, takeError } from "./system.ts";
 import { FailureWatch, RoomWatch } from "./watch.ts";
 
 const RECEIVE: Operation = { name: "IORING_OP_RECV", prep: () => undefined, yields: "count", wide: false };
@@ -178,6 +179,7 @@ export class Connection extends Request {
   #goOn(): void {
     if ((this.state & IS_PAUSED) === 0) this.#receive();
     else this.#watchFailure();
+    this.awaitRoom();
   }
 
   #ended(): void {
@@ -210,7 +212,6 @@ export class Connection extends Request {
     this.state |= IS_PAUSED;
     if ((this.state & IS_RECEIVING) !== 0) this.#cancelReceive();
     else this.#watchFailure();
-    this.awaitRoom();
   }
 
   /** Goes on where {@link pause} has stopped. */
@@ -278,7 +279,7 @@ export class Connection extends Request {
     this.close(failureOf(res));
   }
 
-  /** Calls {@link drained} when there is room. */
+  /** Calls {@link drained} when there is room. Bun also does so where it has changed what it waits for. */
   awaitRoom(): void {
     if (this.#room !== undefined || (this.state & IS_OPEN) === 0) return;
     this.#room = new RoomWatch(this);
@@ -296,8 +297,9 @@ export class Connection extends Request {
     if (over) this.#failure = undefined;
     if ((this.state & IS_OPEN) === 0) return;
     const failure = takeError(this.fd);
-    if (failure === 0) return;
-    this.close(failureOf(failure));
+    const silent = (this.state & (HAS_ENDED | IS_SHUT)) === (HAS_ENDED | IS_SHUT);
+    if (failure !== 0) this.close(failureOf(failure));
+    else if (silent) this.close();
     settlePromises();
   }
 
@@ -338,6 +340,8 @@ export class Connection extends Request {
 
   /** Breaks it off. */
   terminate(): void {
+    // What was written was written before.
+    if ((this.state & IS_OPEN) !== 0) this.hub.outbox.flush(this);
     if (!this.#leave()) return;
     breakOnClose(this.fd);
     this.hub.outbox.forget(this);
@@ -356,6 +360,8 @@ export class Connection extends Request {
     this.#letGo();
     this.#kept = undefined;
     if ((this.state & IS_RECEIVING) !== 0) this.#cancelReceive();
+    const watched = this.#room !== undefined || this.#failure !== undefined;
+    if (watched || (this.state & IS_RECEIVING) !== 0) this.state |= IS_NAMED;
     this.#room?.cancel();
     this.#failure?.cancel();
     this.#room = this.#failure = undefined;
@@ -370,7 +376,10 @@ export class Connection extends Request {
   #letKernelClose(): void {
     this.state &= ~CLOSES_LATER;
     if (this.fd < 0) return;
-    this.hub.discard(this.fd);
+    // An entry that is queued and names the descriptor must not find another's under its number. And the kernel closes
+    // what an entry closes when it returns from the call, which would be after the others' sends.
+    if ((this.state & IS_NAMED) !== 0) this.hub.discard(this.fd);
+    else closeNow(this.fd);
     this.fd = -1;
   }
 

@@ -1,5 +1,6 @@
 /** What is called when something happens to a socket. */
 import { drainMicrotasks } from "bun:jsc";
+import { AsyncResource } from "node:async_hooks";
 import type { Socket } from "./socket.ts";
 
 type Handler = (this: unknown, socket: unknown, ...args: unknown[]) => unknown;
@@ -31,6 +32,9 @@ export class Handlers {
   /** How data is handed over. */
   binaryType: BinaryType = "buffer";
 
+  /** Where handlers are called as where they were given: AsyncLocalStorage has there what it had then. */
+  scope: AsyncResource = new AsyncResource("SOCKET");
+
   /** Takes those of an object that {@link areHandlers} has approved of. */
   constructor(from: Bun.SocketHandler<unknown>) {
     this.replace(from);
@@ -38,6 +42,7 @@ export class Handlers {
 
   /** Takes other ones. */
   replace(from: Bun.SocketHandler<unknown>): void {
+    this.scope = new AsyncResource("SOCKET");
     this.open = orNone(from.open);
     this.data = orNone(from.data);
     this.drain = orNone(from.drain);
@@ -66,30 +71,40 @@ export function areHandlers(value: unknown): value is Bun.SocketHandler<unknown>
   return typeof from["data"] === "function" || typeof from["drain"] === "function";
 }
 
+/** What Bun says to handlers that {@link areHandlers} does not approve of. */
+export function refusalOf(handlers: unknown): unknown {
+  try {
+    Bun.listen({ hostname: "127.0.0.1", port: 0, socket: handlers as Bun.SocketHandler<unknown> }).stop(true);
+  } catch (error) {
+    return error;
+  }
+  return new TypeError("Cannot use these handlers: they are not functions");
+}
+
 /** Calls a handler of a socket's. What it throws goes to the error handler; whether it threw. */
 export function tell(handlers: Handlers, handler: Handler, socket: Socket<unknown>): boolean {
   try {
-    handler.call(socket, socket);
+    handlers.scope.runInAsyncScope(handler, socket, socket);
     return false;
   } catch (error) {
-    return tellError(handlers.error, socket, error);
+    return tellError(handlers, socket, error);
   }
 }
 
 /** The same with an argument. */
 export function tellOf(handlers: Handlers, handler: Handler, socket: Socket<unknown>, argument: unknown): boolean {
   try {
-    handler.call(socket, socket, argument);
+    handlers.scope.runInAsyncScope(handler, socket, socket, argument);
     return false;
   } catch (error) {
-    return tellError(handlers.error, socket, error);
+    return tellError(handlers, socket, error);
   }
 }
 
-function tellError(handler: Handler | undefined, socket: Socket<unknown>, error: unknown): true {
+function tellError(handlers: Handlers, socket: Socket<unknown>, error: unknown): true {
   try {
-    if (handler === undefined) throwLater(error);
-    else handler.call(socket, socket, error);
+    if (handlers.error === undefined) throwLater(error);
+    else handlers.scope.runInAsyncScope(handlers.error, socket, socket, error);
   } catch (another) {
     throwLater(another);
   }

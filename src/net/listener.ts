@@ -10,10 +10,9 @@ import { type Slot, SQE_IOPRIO_SHIFT } from "../ring/prep/slot.ts";
 import { unlinkSync } from "node:fs";
 import { pathOf, placeOf, unixAddress } from "./addresses.ts";
 import { Connection } from "./connection.ts";
-import { areHandlers, Handlers } from "./handlers.ts";
+import { areHandlers, Handlers, refusalOf } from "./handlers.ts";
 import { hub, type Hub, type Stoppable } from "./hub.ts";
 import { Members } from "./members.ts";
-import { wantsHandlers } from "./socket.ts";
 import { addressOfSocket, bind, duplicate, makeSocket, setNoDelay, shutDown, startListening } from "./system.ts";
 
 const ACCEPT: Operation = { name: "IORING_OP_ACCEPT", prep: () => undefined, yields: "descriptor", wide: false };
@@ -28,7 +27,6 @@ export interface Base {
   readonly fd: number;
   readonly hostname: string | undefined;
   readonly port: number | undefined;
-  /** The path as it was given. */
   readonly unix: string | undefined;
 }
 
@@ -51,12 +49,14 @@ export function baseByBun(options: Bun.TCPSocketListenOptions<unknown>): Base {
 
 /** A listening socket for a path. @throws Error as Bun does. */
 export function baseOnPath(unix: string): Base {
-  const address = unixAddress(pathOf(unix));
+  const path = pathOf(unix);
+  const address = unixAddress(path);
   if (address === undefined) throw failure(-EINVAL, unix, undefined);
   const fd = makeSocket(AF_UNIX);
   if (fd < 0) throw failure(fd, unix, undefined);
-  const res = Math.min(bind(fd, address), startListening(fd, BACKLOG));
-  if (res >= 0) return { fd, hostname: undefined, port: undefined, unix };
+  const bound = bind(fd, address);
+  const res = bound < 0 ? bound : startListening(fd, BACKLOG);
+  if (res >= 0) return { fd, hostname: undefined, port: undefined, unix: path };
   hub().discard(fd);
   throw failure(res, unix, undefined);
 }
@@ -68,8 +68,7 @@ function failure(res: number, address: string, port: number | undefined): Error 
 
 /** A listener: the shape of Bun's. */
 export class Listener<Data> implements Stoppable {
-  /** What sockets start with as their data. */
-  data: Data;
+  #data: Data;
   readonly #hub: Hub;
   readonly #handlers: Handlers;
   readonly #base: Base;
@@ -80,7 +79,7 @@ export class Listener<Data> implements Stoppable {
 
   /** @internal Starts accepting. */
   constructor(base: Base, handlers: Bun.SocketHandler<Data>, data: Data, halfOpen: boolean) {
-    this.data = data;
+    this.#data = data;
     this.#base = base;
     this.#fd = base.fd;
     this.#hub = hub();
@@ -93,8 +92,17 @@ export class Listener<Data> implements Stoppable {
   }
 
   readonly #welcome = (fd: number): void => {
-    new Connection(this.#hub, fd, this.#handlers, this.#members, this.data, this.#halfOpen).begin();
+    new Connection(this.#hub, fd, this.#handlers, this.#members, this.#data, this.#halfOpen).begin();
   };
+
+  /** What sockets start with as their data. */
+  get data(): Data {
+    return this.#data;
+  }
+
+  set data(value: Data) {
+    this.#data = value;
+  }
 
   /** Takes no more connections, and with `true` closes those that there are. */
   stop(closeActiveConnections: boolean = false): void {
@@ -103,9 +111,9 @@ export class Listener<Data> implements Stoppable {
       this.#accepting.end();
       this.#fd = -1;
       const { unix } = this.#base;
-      if (unix !== undefined) removePath(pathOf(unix));
+      if (unix !== undefined) removePath(unix);
     }
-    if (closeActiveConnections) for (const connection of this.#members.all()) connection.close();
+    if (closeActiveConnections === true) for (const connection of this.#members.all()) connection.close();
   }
 
   /** Keeps the process alive while it listens, as it does from the start. */
@@ -125,7 +133,7 @@ export class Listener<Data> implements Stoppable {
       throw Object.assign(new TypeError("Expected options object"), { code: "ERR_INVALID_ARG_TYPE" });
     }
     if (!handlers) throw new Error('Expected "socket" object');
-    if (!areHandlers(handlers)) throw wantsHandlers();
+    if (!areHandlers(handlers)) throw refusalOf(handlers);
     this.#handlers.replace(handlers);
   }
 
@@ -139,7 +147,7 @@ export class Listener<Data> implements Stoppable {
     return this.#base.hostname;
   }
 
-  /** The path as it was given. */
+  /** The path. */
   get unix(): string | undefined {
     return this.#base.unix;
   }
@@ -161,9 +169,9 @@ export class Listener<Data> implements Stoppable {
     return "Listener";
   }
 
-  /** The same as stop(). */
+  /** The same as stop(true). */
   [Symbol.dispose](): void {
-    this.stop();
+    this.stop(true);
   }
 }
 
@@ -223,6 +231,8 @@ class Accepting extends Request {
     if (this.slot >= 0) reactor.cancel(this);
     else reactor.giveUp(this);
     this.#hub.discard(this.#fd);
+    // Whoever stops a listener may listen at the same place right after.
+    reactor.push();
   }
 
   complete(reactor: Reactor, cqe: Cqe): void {

@@ -19,11 +19,12 @@ const MOST_PORT = 65_535;
 export function wantedOf(options: unknown): Wanted | undefined {
   if (typeof options !== "object" || options === null) return undefined;
   const given = options as Record<string, unknown>;
-  const { socket, unix, hostname, fd } = given;
+  const { socket, unix, hostname, fd, tls } = given;
   if (!areHandlers(socket) || fd !== undefined) return undefined;
+  if (tls !== undefined && tls !== null && tls !== false) return undefined;
   for (const flag of flags) {
     const value = given[flag];
-    if (value !== undefined && value !== null && typeof value !== "boolean") return undefined;
+    if (value !== undefined && typeof value !== "boolean") return undefined;
   }
   const common = { socket, data: given["data"], halfOpen: given["allowHalfOpen"] === true };
   if (typeof unix === "string" && unix !== "") return { ...common, unix, hostname: undefined, port: undefined };

@@ -34,6 +34,12 @@ const SPARE_CHUNKS = 4;
 /** The most bytes that a character of a string takes. */
 const BYTES_A_UNIT = 3;
 
+/** Somebody who has something to do that is not to be done on the spot. */
+export interface CalledBack {
+  /** Now it is to be done. */
+  calledBack(): void;
+}
+
 /** Memory that connections share. It is used again when nothing of it is on its way. */
 export class Chunk {
   /** The memory. */
@@ -56,7 +62,7 @@ export class Outbox implements Gatherer {
   /** Quick sends to be used again. */
   readonly #idle: QuickSend[] = [];
   /** Connections to be told something before the next submission. */
-  #calls: Connection[] = [];
+  #calls: CalledBack[] = [];
   #chunk: Chunk = new Chunk();
   readonly #spare: Chunk[] = [];
   #chunks = 1;
@@ -232,9 +238,9 @@ export class Outbox implements Gatherer {
 
   // ---- Around a submission
 
-  /** Has a connection called back before the next submission. */
-  callBack(connection: Connection): void {
-    if (this.#calls.push(connection) === 1) this.#reactor.due();
+  /** Has somebody called back before the next submission. */
+  callBack(caller: CalledBack): void {
+    if (this.#calls.push(caller) === 1) this.#reactor.due();
   }
 
   /** Implements {@link Gatherer}. */
@@ -242,7 +248,7 @@ export class Outbox implements Gatherer {
     if (this.#calls.length > 0) {
       const calls = this.#calls;
       this.#calls = [];
-      for (const connection of calls) connection.calledBack();
+      for (const caller of calls) caller.calledBack();
     }
     if (this.#dirty.length === 0) return;
     const dirty = this.#dirty;

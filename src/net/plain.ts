@@ -30,7 +30,7 @@ export abstract class PlainSocket {
   }
 
   /** There is none. */
-  getPeerCertificate(): null {
+  getPeerCertificate(_abbreviated: unknown): null {
     return null;
   }
 

@@ -1,52 +1,69 @@
 /** What users have of a connection: the shape of Bun's sockets. */
 import { placeOf, type Place } from "./addresses.ts";
-import { partOf } from "./bytes.ts";
+import { outOfRange, partOf } from "./bytes.ts";
 import type { Connection } from "./connection.ts";
-import { areHandlers } from "./handlers.ts";
+import { areHandlers, refusalOf } from "./handlers.ts";
 import { PlainSocket } from "./plain.ts";
 import { CLOSES_AFTER_DRAIN, IS_OPEN, IS_SHUT } from "./states.ts";
 import { addressOfSocket, setKeepAlive, setNoDelay, setTypeOfService, typeOfService } from "./system.ts";
 
 const MOST_SECONDS = 2 ** 31 - 1;
+const MOST_MS = 2 ** 31 - 1;
 
 /** A connection, as handlers and whoever connects are given it. See Bun's types for what each member does. */
 export class Socket<Data> extends PlainSocket {
-  /** The user's own. */
-  data: Data;
+  #data: Data;
   readonly #connection: Connection;
-  /** What cannot be asked any more when it is closed. */
+  // What cannot be asked any more when it is closed.
   #remote: Place | undefined;
+  #own: Place | undefined;
 
   /** @internal Connections make them. */
   constructor(connection: Connection, data: Data) {
     super();
     this.#connection = connection;
-    this.data = data;
+    this.#data = data;
+  }
+
+  /** The user's own. */
+  get data(): Data {
+    return this.#data;
+  }
+
+  set data(value: Data) {
+    this.#data = value;
   }
 
   /** Sends; how many bytes were taken, the rest being for after drain; -1 where nothing can be sent any more. */
-  write(data: unknown, byteOffset?: unknown, byteLength?: unknown): number {
+  write(data: unknown, byteOffset?: unknown, byteLength?: unknown, ...more: unknown[]): number {
     const connection = this.#connection;
-    if ((connection.state & (IS_OPEN | IS_SHUT)) !== IS_OPEN) return -1;
+    if ((connection.state & (IS_OPEN | IS_SHUT)) !== IS_OPEN) {
+      if ((connection.state & IS_OPEN) === 0) return -1;
+      // Bun looks at what it is given for as long as it could still receive.
+      partOf(data, byteOffset, byteLength, more[0], "write");
+      return data === undefined ? 0 : -1;
+    }
     let taken: number;
-    if (byteOffset !== undefined || byteLength !== undefined) taken = this.#writePart(data, byteOffset, byteLength);
-    else if (typeof data === "string") taken = connection.hub.outbox.writeText(connection, data);
+    if (byteOffset !== undefined || byteLength !== undefined || more.length > 0) {
+      taken = this.#writePart(data, byteOffset, byteLength, more[0]);
+    } else if (typeof data === "string") taken = connection.hub.outbox.writeText(connection, data);
     else if (data instanceof Uint8Array) taken = connection.hub.outbox.write(connection, data, 0, data.length);
-    else taken = this.#writePart(data, byteOffset, byteLength);
+    else taken = this.#writePart(data, byteOffset, byteLength, undefined);
     connection.bytesWritten += taken;
     return taken;
   }
 
-  #writePart(data: unknown, byteOffset: unknown, byteLength: unknown): number {
-    const { bytes, offset, length } = partOf(data, byteOffset, byteLength, "write");
+  #writePart(data: unknown, byteOffset: unknown, byteLength: unknown, encoding: unknown): number {
+    const { bytes, offset, length } = partOf(data, byteOffset, byteLength, encoding, "write");
     return this.#connection.hub.outbox.write(this.#connection, bytes, offset, length);
   }
 
   /** Sends a last piece and closes; what does not fit at once is not sent. */
-  end(data?: unknown, byteOffset?: unknown, byteLength?: unknown): number {
+  end(data?: unknown, byteOffset?: unknown, byteLength?: unknown, ...more: unknown[]): number {
     const connection = this.#connection;
-    if ((connection.state & (IS_OPEN | IS_SHUT)) !== IS_OPEN) return -1;
-    const { bytes, offset, length } = partOf(data, byteOffset, byteLength, "end");
+    if ((connection.state & IS_OPEN) === 0) return -1;
+    const { bytes, offset, length } = partOf(data, byteOffset, byteLength, more[0], "end");
+    if ((connection.state & IS_SHUT) !== 0 && data !== undefined) return -1;
     const taken = connection.hub.outbox.write(connection, bytes, offset, length);
     connection.bytesWritten += taken;
     if (taken === length) connection.close();
@@ -109,7 +126,7 @@ export class Socket<Data> extends PlainSocket {
     if (typeof options !== "object" || options === null) throw new Error("Expected options object");
     const handlers: unknown = options.socket;
     if (!handlers) throw new Error('Expected "socket" option');
-    if (!areHandlers(handlers)) throw wantsHandlers();
+    if (!areHandlers(handlers)) throw refusalOf(handlers);
     this.#connection.handlers.replace(handlers);
   }
 
@@ -134,7 +151,8 @@ export class Socket<Data> extends PlainSocket {
   }
 
   #local(): Place | undefined {
-    return (this.#connection.state & IS_OPEN) === 0 ? undefined : placeOf(addressOfSocket(this.#connection.fd, false));
+    if ((this.#connection.state & IS_OPEN) === 0) return this.#own;
+    return (this.#own ??= placeOf(addressOfSocket(this.#connection.fd, false)));
   }
 
   #peer(): Place | undefined {
@@ -173,17 +191,17 @@ export class Socket<Data> extends PlainSocket {
   }
 
   /** Has small writes leave at once, as they do from the start; whether it is open. */
-  setNoDelay(noDelay: boolean = true): boolean {
+  setNoDelay(noDelay?: boolean): boolean {
     if ((this.#connection.state & IS_OPEN) === 0) return false;
-    setNoDelay(this.#connection.fd, noDelay);
+    setNoDelay(this.#connection.fd, noDelay !== false);
     return true;
   }
 
   /** Has the kernel look after a silent peer, after so many milliseconds; whether that could be set. */
-  setKeepAlive(enable: boolean = false, initialDelay: number = 0): boolean {
-    checkNumber("initialDelay", initialDelay, Number.MAX_SAFE_INTEGER);
+  setKeepAlive(enable?: boolean, initialDelay?: number): boolean {
+    const delayMs = delayOf(initialDelay);
     if ((this.#connection.state & IS_OPEN) === 0) return false;
-    return setKeepAlive(this.#connection.fd, enable, Math.trunc(initialDelay / 1000));
+    return setKeepAlive(this.#connection.fd, Boolean(enable), Math.trunc(delayMs / 1000));
   }
 
   /** The type of service of its packets. */
@@ -193,10 +211,12 @@ export class Socket<Data> extends PlainSocket {
   }
 
   /** Sets it; 0, or the failure's number. */
-  setTypeOfService(tos: number = 0): number {
-    checkNumber("tos", tos, 255);
+  setTypeOfService(tos?: number): number {
+    const value = tos ?? 0;
+    checkType("tos", value);
+    if (!(value >= 0 && value <= 255)) throw outOfRange("tos", 255, value);
     const family = this.#local()?.family;
-    return family === undefined ? 0 : setTypeOfService(this.#connection.fd, family, tos);
+    return family === undefined ? 0 : setTypeOfService(this.#connection.fd, family, value);
   }
 
   /** What it is called. */
@@ -205,23 +225,26 @@ export class Socket<Data> extends PlainSocket {
   }
 
   /** The same as end(). */
-  [Symbol.dispose](): void {
-    this.end();
+  [Symbol.dispose](): number {
+    return this.end();
   }
 }
 
-/** What Bun says to handlers with neither data nor drain. */
-export function wantsHandlers(): TypeError {
-  const message = 'Expected at least "data" or "drain" callback';
-  return Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_TYPE" });
-}
-
-function checkNumber(name: string, value: unknown, most: number): void {
-  if (typeof value !== "number") {
-    const message = `The "${name}" property must be of type number. Received ${typeof value}`;
+/** The delay of a first keepalive probe as Bun takes it: whole milliseconds that fit 31 bits. */
+function delayOf(value: unknown): number {
+  if (value === undefined) return 0;
+  checkType("initialDelay", value);
+  if (Number.isNaN(value)) return 0;
+  if (!Number.isInteger(value)) {
+    const message = 'The "initialDelay" property must be of type integer. Received number';
     throw Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_TYPE" });
   }
-  if (value >= 0 && value <= most) return;
-  const message = `The value of "${name}" is out of range. It must be >= 0 and <= ${most}. Received ${value}`;
-  throw Object.assign(new RangeError(message), { code: "ERR_OUT_OF_RANGE" });
+  if (value < 0 || value > MOST_MS) throw outOfRange("initialDelay", Number.MAX_SAFE_INTEGER, value);
+  return value;
+}
+
+function checkType(name: string, value: unknown): asserts value is number {
+  if (typeof value === "number") return;
+  const message = `The "${name}" property must be of type number. Received ${typeof value}`;
+  throw Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_TYPE" });
 }

@@ -32,3 +32,5 @@ export const IS_HALF_OPEN = 8192;
 export const IS_HELD = 16_384;
 /** Does not keep the process alive. */
 export const IS_UNREFED = 32_768;
+/** Has requests that name its descriptor while it closes. */
+export const IS_NAMED = 65_536;

@@ -63,6 +63,11 @@ export function duplicate(fd: number): number {
   return call(FCNTL, fd, F_DUPFD_CLOEXEC, 0, 0, 0);
 }
 
+/** close(2). */
+export function closeNow(fd: number): void {
+  syscalls().close(fd);
+}
+
 /** bind(2). */
 export function bind(fd: number, address: SockAddr): number {
   return call(BIND, fd, address.address, address.length, 0, 0);
