@@ -10,8 +10,13 @@ const PLACES = 64;
 /** What a place has room for: a file that is no longer is read without looking for its size. */
 export const PLACE_BYTES: number = 64 * 1024;
 
-/** Memory that is a guest's for as long as it stays. */
-export type Place = Buffer;
+/** Memory that is a guest's for as long as it stays, and is never unmapped. */
+export interface Place {
+  /** All of it. */
+  readonly bytes: Buffer;
+  /** Where it begins. */
+  readonly address: number;
+}
 
 /** Who needs a place. */
 export interface Guest {
@@ -29,7 +34,9 @@ export function wait(guest: Guest): void {
   if (room === undefined) {
     room = Mapping.anonymous(PLACES * PLACE_BYTES);
     for (let place = PLACES - 1; place >= 0; place--) {
-      empty.push(Buffer.from(room.bytes.buffer, place * PLACE_BYTES, PLACE_BYTES));
+      const offset = place * PLACE_BYTES;
+      const bytes = Buffer.from(room.bytes.buffer, offset, PLACE_BYTES);
+      empty.push({ bytes, address: room.address + offset });
     }
   }
   waiting.push(guest);

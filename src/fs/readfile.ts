@@ -50,14 +50,20 @@ class ReadFile extends WholeFile<Content> {
 
   /** Reads behind what is there, or looks whether there is more. */
   #read(reactor: Reactor): void {
-    const place = this.room as Place;
+    const { address } = this.room as Place;
     const filled = this.#filledBytes;
-    const into = this.#long ?? place;
-    const left = into.length - filled;
-    this.#stage = left === 0 ? "probing" : "reading";
-    const bytes = left === 0 ? place : bytesOf(into, filled, left);
-    this.how = bytes.byteLength >= HEAVY_BYTES ? WAITS : undefined;
-    this.ask(reactor, READ, this.fd, bytes, filled);
+    const long = this.#long;
+    this.#stage = "reading";
+    this.how = undefined;
+    if (long === undefined) this.ask(reactor, READ, this.fd, address + filled, filled, PLACE_BYTES - filled);
+    else if (long.length > filled) {
+      const left = long.length - filled;
+      if (left >= HEAVY_BYTES) this.how = WAITS;
+      this.ask(reactor, READ, this.fd, bytesOf(long, filled, left), filled);
+    } else {
+      this.#stage = "probing";
+      this.ask(reactor, READ, this.fd, address, filled, PLACE_BYTES);
+    }
   }
 
   protected override opened(reactor: Reactor, res: number): void {
@@ -90,8 +96,7 @@ class ReadFile extends WholeFile<Content> {
   }
 
   protected override back(reactor: Reactor): void {
-    this.#stage = "reading";
-    this.ask(reactor, READ, this.fd, this.room, 0);
+    this.#read(reactor);
   }
 
   /** The place is full: makes room for the whole file. */
@@ -103,13 +108,12 @@ class ReadFile extends WholeFile<Content> {
   #extend(reactor: Reactor, lengthBytes: number): void {
     this.#tooLong = lengthBytes > MOST_BYTES;
     if (this.#tooLong) return this.close(reactor);
-    const old = this.#long ?? (this.room as Place);
     try {
       this.#long = Buffer.allocUnsafeSlow(lengthBytes);
     } catch (error) {
       return this.close(reactor, error as Error);
     }
-    old.copy(this.#long, 0, 0, this.#filledBytes);
+    this.#long.set((this.room as Place).bytes);
     this.#read(reactor);
   }
 
@@ -119,8 +123,8 @@ class ReadFile extends WholeFile<Content> {
     const grown = Buffer.allocUnsafeSlow(Math.max(filled * 2, filled + count));
     this.#tooLong = grown.length > MOST_BYTES;
     if (this.#tooLong) return this.close(reactor);
-    this.#long?.copy(grown, 0, 0, filled);
-    this.room?.copy(grown, filled, 0, count);
+    grown.set(this.#long as Buffer);
+    grown.set((this.room as Place).bytes.subarray(0, count), filled);
     this.#long = grown;
     this.#filledBytes += count;
     this.#read(reactor);
@@ -129,12 +133,12 @@ class ReadFile extends WholeFile<Content> {
   protected override value(): Content | Promise<Content> {
     if (this.#tooLong) return this.#instead();
     const filled = this.#filledBytes;
-    const from = this.#long ?? (this.room as Place);
+    const from = this.#long ?? (this.room as Place).bytes;
     if (this.#encoding !== "buffer") return from.toString(this.#encoding, 0, filled);
     if (this.#long?.length === filled) return this.#long;
     // Memory of its own, not of a pool: what stands in `buffer` is then this file and nothing else.
     const content = Buffer.allocUnsafeSlow(filled);
-    from.copy(content, 0, 0, filled);
+    content.set(from.subarray(0, filled));
     return content;
   }
 }
