@@ -52,7 +52,7 @@ run() {
 
 prompt() {
   stty sane
-  echo "The guest's shell. The project is in /project; \"exit\" ends it."
+  echo "The guest's shell. The project is in $PWD; \"exit\" ends it."
   setsid cttyhack sh
 }
 
@@ -72,4 +72,5 @@ export URING_TEST_PI_DEVICE URING_TEST_ZONED_DEVICE URING_TEST_NVME_DEVICE URING
 chmod 1777 /tmp
 mkdir -p /out
 uname -r > /out/release
-cd /project || finish
+# On a file system such as a machine has: the kernel's first one lacks things, reading without waiting among them.
+if [ -d /scratch/tmp ] && cp -r /project /scratch/project; then cd /scratch/project || finish; else cd /project || finish; fi
