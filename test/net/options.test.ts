@@ -185,4 +185,10 @@ describe.skipIf(backend() === "bun")("tls (needs io_uring: Bun's own has it)", (
     const attempt = async (): Promise<unknown> => ours.connect({ ...to, tls, socket });
     expect(attempt()).rejects.toThrow(/\btls\b/i);
   });
+
+  test("upgradeTLS() is refused with a sentence", async () => {
+    using listener = ours.listen({ ...at, socket });
+    using client = await ours.connect({ hostname: "127.0.0.1", port: listener.port, socket });
+    expect(() => client.upgradeTLS({ tls: true, socket })).toThrow(/\bTLS\b.+Bun\.connect/);
+  });
 });
