@@ -1,5 +1,5 @@
 /** Connecting. */
-import { ECONNREFUSED, EINVAL } from "../abi/errno.gen.ts";
+import { ECONNREFUSED, ECONNRESET, EINVAL } from "../abi/errno.gen.ts";
 import { AF_INET6, AF_INET, AF_UNIX } from "../abi/linux.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { type Operation, Request } from "../async/request.ts";
@@ -34,6 +34,7 @@ export class Connecting implements CalledBack {
   #addresses: readonly SockAddr[] = [];
   #family = AF_UNIX;
   #fd = -1;
+  #res = 0;
 
   /** Starts. */
   constructor(target: Target, handlers: Handlers, data: unknown, halfOpen: boolean) {
@@ -94,13 +95,15 @@ export class Connecting implements CalledBack {
   }
 
   readonly #answered = (fd: number, res: number): void => {
-    if (res < 0) {
+    // One that was accepted and reset before the kernel told of it was a connection.
+    if (res < 0 && res !== -ECONNRESET) {
       this.#hub.discard(fd);
       this.#tryNext(res);
       settlePromises();
       return;
     }
     this.#fd = fd;
+    this.#res = res;
     // A listener of this thread has its say first, as it has with Bun.
     this.#hub.outbox.callBack(this);
   };
@@ -110,7 +113,7 @@ export class Connecting implements CalledBack {
     const { clients } = this.#hub;
     const made = new Connection(this.#hub, this.#fd, this.#handlers, clients, this.#data, this.#halfOpen);
     this.#resolve(made.socket);
-    made.begin();
+    made.begin(this.#res);
   }
 
   #fail(error: unknown): void {

@@ -81,7 +81,7 @@ export class Connection extends Request {
   #failure: FailureWatch | undefined;
   /** What came while it was paused. */
   #kept: Received[] | undefined;
-  /** Why sending has failed, as -errno: the receive will end, and whoever is told is told this. */
+  /** Why sending or connecting has failed, as -errno: the receive will end, and whoever is told is told this. */
   #broken = 0;
 
   /** @param fd is closed with it. */
@@ -107,12 +107,12 @@ export class Connection extends Request {
     return (this.state & IS_UNREFED) === 0;
   }
 
-  /** Tells that it is there, and begins to receive. */
-  begin(): void {
+  /** Tells that it is there, and begins to receive. @param failure as -errno, of one that was reset meanwhile. */
+  begin(failure: number = 0): void {
+    this.#broken = failure;
     const { open } = this.handlers;
-    const threw = open !== undefined && tell(this.handlers, open, this.socket);
+    if (open !== undefined && tell(this.handlers, open, this.socket)) this.close();
     settlePromises();
-    if (threw) this.close();
     this.#receive();
   }
 
@@ -179,7 +179,6 @@ export class Connection extends Request {
   #goOn(): void {
     if ((this.state & IS_PAUSED) === 0) this.#receive();
     else this.#watchFailure();
-    this.awaitRoom();
   }
 
   #ended(): void {
@@ -212,6 +211,7 @@ export class Connection extends Request {
     this.state |= IS_PAUSED;
     if ((this.state & IS_RECEIVING) !== 0) this.#cancelReceive();
     else this.#watchFailure();
+    this.awaitRoom();
   }
 
   /** Goes on where {@link pause} has stopped. */

@@ -103,19 +103,13 @@ export function tellOf(handlers: Handlers, handler: Handler, socket: Socket<unkn
 
 function tellError(handlers: Handlers, socket: Socket<unknown>, error: unknown): true {
   try {
-    if (handlers.error === undefined) throwLater(error);
+    // What nobody here catches is the process's to catch.
+    if (handlers.error === undefined) reportError(error);
     else handlers.scope.runInAsyncScope(handlers.error, socket, socket, error);
   } catch (another) {
-    throwLater(another);
+    reportError(another);
   }
   return true;
-}
-
-/** What nobody here catches is the process's to catch. */
-function throwLater(error: unknown): void {
-  queueMicrotask(() => {
-    throw error;
-  });
 }
 
 /**
