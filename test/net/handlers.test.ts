@@ -2,7 +2,7 @@
 import { describe } from "bun:test";
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Handlers, Socket } from "./kinds.ts";
-import { paired, same, type Stage } from "./support.ts";
+import { paired, resetSeen, same, type Stage } from "./support.ts";
 
 const echo: Handlers = { data: (socket, data) => void socket.write(data) };
 
@@ -285,14 +285,22 @@ describe("in open", () => {
     await t.until("server", "bytes", 15);
   });
 
-  for (const how of ["end", "close", "terminate", "shutdown"] as const) {
+  // Bun's own rejects as well where the reset is faster than its look at the connection.
+  paired("terminate() of the listener resets: before connect() resolves, or after", async (t) => {
+    const server = t.server({ open: (socket) => t.log("server", "terminate", socket.terminate(), socket.readyState) });
+    return resetSeen(t, server);
+  });
+
+  for (const how of ["end", "close", "shutdown"] as const) {
     paired(`${how}() of the listener`, async (t) => {
       const server = t.server({ open: (socket) => t.log("server", how, socket[how](), socket.readyState) });
       await t.client(server, { open: (socket) => t.log("client", "state", socket.readyState) });
       await t.until("client", "close");
       await t.settle();
     });
+  }
 
+  for (const how of ["end", "close", "terminate", "shutdown"] as const) {
     same(`${how}() of the client`, async (t) => {
       const server = t.server();
       const client = await t.client(server, {

@@ -149,7 +149,8 @@ describe("many connections", () => {
         const all = Array.from({ length: 50 }, () =>
           t.clients.connect({ hostname: "127.0.0.1", port: server.port, socket }),
         );
-        await Promise.all(all);
+        // Where the reset is faster than connect() there is no connection to be closed.
+        for (const { status } of await Promise.allSettled(all)) if (status === "rejected") closed++;
       }
       while (closed < 500) await Bun.sleep(2);
       server.stop(true);

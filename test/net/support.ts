@@ -156,6 +156,18 @@ function nameOf(net: Net): string {
   return net === theirs ? "Bun's own" : net === ours ? "the module" : "something else";
 }
 
+/**
+ * Connects to a listener that resets at once. connect() may see that already, or close() thereafter, of Bun's own as
+ * well: that is a race.
+ */
+export async function resetSeen(t: Stage, { port }: { port: number }): Promise<unknown> {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  const socket: Handlers = { data: () => undefined, close: (_, error) => resolve(error) };
+  t.clients.connect<unknown>({ hostname: "127.0.0.1", port, socket }).catch(resolve);
+  const { code, errno } = (await promise) as { code?: string; errno?: number };
+  return { code, errno };
+}
+
 /** Declares a case: what the module does is what Bun's own does. */
 export function same(title: string, body: Case, limitMs: number = LIMIT_MS): void {
   test(
