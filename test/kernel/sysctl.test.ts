@@ -3,7 +3,7 @@
  * the whole system's: the tests run only where the system was made for them.
  */
 import { afterEach, expect } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Ring } from "../../src/index.ts";
 import type { Attempt } from "../support/attempt.ts";
 import { report } from "../support/child.ts";
@@ -68,6 +68,8 @@ for (const [level, launcher] of [
       for (const module of ["fs", "net"]) {
         expect([module, await answerUnder(there, `src/${module}/index.ts`, "backend()")]).toEqual([module, "bun"]);
       }
+      const read = `readFile(${JSON.stringify(import.meta.path)}, "utf8").then((text) => process.stdout.write(text)) && ""`;
+      expect(await answerUnder(there, "src/fs/index.ts", read)).toBe(readFileSync(import.meta.path, "utf8").trim());
       const suites = ["test/fs/shape.test.ts", "test/net/connect.test.ts"];
       const { exitCode, failed, pass } = await suiteUnder(there, suites);
       expect(failed).toEqual([]);
