@@ -18,6 +18,7 @@ import {
 import { backend } from "../async/backend.ts";
 import { Fifo } from "../async/fifo.ts";
 import type { Reactor } from "../async/reactor.ts";
+import type { Iovecs } from "../ring/structs.ts";
 import { modeOf, openFlagsOf, pathOf, positionOf } from "./arguments.ts";
 import { reactorFor } from "./door.ts";
 import { systemError } from "./errors.ts";
@@ -88,30 +89,18 @@ class FileHandle extends Unborn {
 
   override readv(buffers: unknown, position?: unknown): Promise<never> {
     const instead = (): Promise<never> => (super.readv as Loose).call(this, buffers, position);
-    const at = this.fd < 0 || typeof position !== "number" ? undefined : positionOf(position);
-    const vector = at === undefined ? undefined : vectorOf(buffers);
-    if (vector === undefined) return instead();
     const made = (bytesRead: number): unknown => ({ bytesRead, buffers });
-    return there(
-      this,
-      IORING_OP_READV,
-      instead,
-      (after) => new Transfer(READV, this.fd, vector, at as number, "preadv", made, after),
-    );
+    return several(this, IORING_OP_READV, instead, buffers, position, (vector, at, after) => {
+      return new Transfer(READV, this.fd, vector, at, "preadv", made, after);
+    });
   }
 
   override writev(buffers: unknown, position?: unknown): Promise<never> {
     const instead = (): Promise<never> => (super.writev as Loose).call(this, buffers, position);
-    const at = this.fd < 0 || typeof position !== "number" ? undefined : positionOf(position);
-    const vector = at === undefined ? undefined : vectorOf(buffers);
-    if (vector === undefined) return instead();
     const made = (bytesWritten: number): unknown => ({ bytesWritten, buffers });
-    return there(
-      this,
-      IORING_OP_WRITEV,
-      instead,
-      (after) => new Transfer(WRITEV, this.fd, vector, at as number, "pwritev", made, after),
-    );
+    return several(this, IORING_OP_WRITEV, instead, buffers, position, (vector, at, after) => {
+      return new Transfer(WRITEV, this.fd, vector, at, "pwritev", made, after);
+    });
   }
 
   override stat(options?: unknown): Promise<never> {
@@ -247,6 +236,22 @@ function there(
     unuse();
     return done as Promise<never>;
   });
+}
+
+/** Reads into or writes from several buffers at a position. */
+function several(
+  handle: FileHandle,
+  opcode: number,
+  instead: () => Promise<never>,
+  buffers: unknown,
+  position: unknown,
+  make: (vector: Iovecs, at: number, after: () => void) => Transfer<unknown>,
+): Promise<never> {
+  // Only a number is a position here: whatever else is given stands for the file's own.
+  const at = handle.fd < 0 || typeof position !== "number" ? undefined : positionOf(position);
+  const vector = at === undefined ? undefined : vectorOf(buffers);
+  if (at === undefined || vector === undefined) return instead();
+  return there(handle, opcode, instead, (after) => make(vector, at, after));
 }
 
 /** Opens in a worker thread: a FIFO waits for its other end, which a first attempt without blocking would not do. */

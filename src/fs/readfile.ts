@@ -82,7 +82,7 @@ class ReadFile extends WholeFile<Content> {
   #atEnd(reactor: Reactor): void {
     // Kernel: a FIFO is opened without waiting for somebody to write (5.6 to 7.3), and until then seems to be at its
     // end. Of what is empty only a FIFO does not take advice.
-    if (this.#filledBytes > 0 || reactorFor(IORING_OP_FADVISE) === undefined) return this.close(reactor);
+    if (this.#filledBytes > 0) return this.close(reactor);
     this.#stage = "asking";
     this.ask(reactor, FADVISE, this.fd, 0, 0, POSIX_FADV_NORMAL);
   }
@@ -146,29 +146,24 @@ class ReadFile extends WholeFile<Content> {
 /** readFile(path[, options]). */
 export function readFile(path: unknown, options?: unknown): Promise<Content> {
   const plain = pathOf(path);
-  const { encoding, flags } = plain === undefined ? NOTHING : readOptionsOf(options);
-  if (
-    plain === undefined ||
-    encoding === undefined ||
-    flags === undefined ||
-    reactorFor(IORING_OP_FADVISE) === undefined
-  ) {
-    return own.readFile(path, options);
-  }
-  return new ReadFile(plain, flags, encoding, () => own.readFile(path, options)).start();
+  const how = readingOf(options);
+  // The newest of the operations that it takes.
+  const reactor = plain === undefined || how === undefined ? undefined : reactorFor(IORING_OP_FADVISE);
+  if (reactor === undefined) return own.readFile(path, options);
+  const { encoding, flags } = how as Reading;
+  return new ReadFile(plain as string, flags, encoding, () => own.readFile(path, options)).start();
 }
 
-interface ReadOptions {
-  readonly encoding?: Encoding | undefined;
-  readonly flags?: number | undefined;
+interface Reading {
+  readonly encoding: Encoding;
+  readonly flags: number;
 }
 
-const NOTHING: ReadOptions = {};
-
-function readOptionsOf(options: unknown): ReadOptions {
-  if (options === undefined || options === null) return { encoding: "buffer", flags: openFlagsOf("r", "r") };
-  if (typeof options === "string") return { encoding: encodingOf(options, "buffer"), flags: openFlagsOf("r", "r") };
-  const record = recordOf(options);
-  if (record === undefined || record["signal"] !== undefined) return NOTHING;
-  return { encoding: encodingOf(record["encoding"], "buffer"), flags: openFlagsOf(record["flag"], "r") };
+/** How a file is read; undefined where the options are not plain. */
+function readingOf(options: unknown): Reading | undefined {
+  const record = typeof options === "string" ? { encoding: options } : recordOf(options);
+  if (record === undefined || record["signal"] !== undefined) return undefined;
+  const encoding = encodingOf(record["encoding"], "buffer");
+  const flags = openFlagsOf(record["flag"], "r");
+  return encoding === undefined || flags === undefined ? undefined : { encoding, flags };
 }
