@@ -12,7 +12,7 @@ import type { Slot } from "../ring/prep/slot.ts";
 import { type Handlers, settlePromises, tell, tellOf } from "./handlers.ts";
 import type { Hub } from "./hub.ts";
 import { Members } from "./members.ts";
-import type { Chunk, OwedSend } from "./outbox.ts";
+import type { Chunk, OwedSend, QuickSend } from "./outbox.ts";
 import type { Received } from "./receives.ts";
 import { Socket } from "./socket.ts";
 import {
@@ -75,6 +75,8 @@ export class Connection extends Request {
   length = 0;
   /** How much it may become there. */
   room = 0;
+  /** What is being sent of it. */
+  quick: QuickSend | undefined;
   /** What the socket did not take at once. */
   owed: OwedSend | undefined;
   #room: RoomWatch | undefined;
@@ -168,7 +170,7 @@ export class Connection extends Request {
   #over(res: number): void {
     if ((this.state & IS_OPEN) === 0) return;
     if (res === 0) this.#ended();
-    else if (res > 0 || res === -ENOBUFS || res === -ECANCELED || res === -EINTR || res === -EAGAIN) this.#goOn();
+    else if (res > 0 || res === -ENOBUFS || res === -ECANCELED || res === -EINTR || res === -EAGAIN) this.#goOn(res);
     else if (this.hub.receives.fallsBack(res)) this.#receive();
     else {
       this.close(failureOf(res));
@@ -176,9 +178,10 @@ export class Connection extends Request {
     }
   }
 
-  #goOn(): void {
-    if ((this.state & IS_PAUSED) === 0) this.#receive();
-    else this.#watchFailure();
+  #goOn(res: number): void {
+    if ((this.state & IS_PAUSED) !== 0) return this.#watchFailure();
+    if ((this.state & IS_RECEIVING) === 0) this.hub.countAgain(res);
+    this.#receive();
   }
 
   #ended(): void {
@@ -347,6 +350,7 @@ export class Connection extends Request {
     this.hub.outbox.forget(this);
     this.owed?.abandon();
     this.owed = undefined;
+    if (this.quick?.slot === -1) this.hub.reactor.giveUp(this.quick);
     this.#letKernelClose();
     this.#tellClosed(undefined);
   }
@@ -361,7 +365,7 @@ export class Connection extends Request {
     this.#kept = undefined;
     if ((this.state & IS_RECEIVING) !== 0) this.#cancelReceive();
     const watched = this.#room !== undefined || this.#failure !== undefined;
-    if (watched || (this.state & IS_RECEIVING) !== 0) this.state |= IS_NAMED;
+    if (watched || (this.state & (IS_RECEIVING | IS_QUICK | IS_BEHIND)) !== 0) this.state |= IS_NAMED;
     this.#room?.cancel();
     this.#failure?.cancel();
     this.#room = this.#failure = undefined;

@@ -1,6 +1,7 @@
 /** What all listeners and connections of a thread share: its ring, buffers to receive into, memory to send from. */
 import { io } from "../async/io.ts";
 import type { Ending, Reactor } from "../async/reactor.ts";
+import { errnoName } from "../errors.ts";
 import { Clock } from "./clock.ts";
 import { Members } from "./members.ts";
 import { Outbox } from "./outbox.ts";
@@ -33,6 +34,14 @@ export class Hub implements Ending {
     this.receives = new Receives(reactor);
     this.outbox = new Outbox(reactor);
     reactor.endings.add(this);
+  }
+
+  /** Counts that a receive is made again that ended with `res`. What waits for readiness is always made again. */
+  countAgain(res: number): void {
+    if (this.receives.way === "readiness") return;
+    const { rearms } = this.reactor;
+    const why = res < 0 ? errnoName(res) : "ended";
+    rearms.set(why, (rearms.get(why) ?? 0) + 1);
   }
 
   /** Closes a descriptor with the next submission. */

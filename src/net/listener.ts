@@ -1,6 +1,6 @@
 /** Listening: one request accepts all connections. */
 import { IORING_ACCEPT_MULTISHOT, IORING_OP_ACCEPT } from "../abi/constants.gen.ts";
-import { EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../abi/errno.gen.ts";
+import { ECANCELED, ECONNABORTED, EINTR, EINVAL } from "../abi/errno.gen.ts";
 import { AF_UNIX, SHUT_RDWR, SOCK_CLOEXEC } from "../abi/linux.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { type Operation, Request } from "../async/request.ts";
@@ -246,12 +246,14 @@ class Accepting extends Request {
   #goOn(res: number): void {
     // Kernel: 5.19 was the first to accept many connections by one request.
     if (res === -EINVAL && this.#multishot) this.#multishot = false;
-    else if (res === -EMFILE || res === -ENFILE || res === -ENOBUFS || res === -ENOMEM) {
-      this.#rest = setTimeout(() => this.begin(), REST_MS);
-      if (!this.#keeps) this.#rest.unref();
-      return;
-    } else if (res === -EINVAL || res === -EBADF) return;
+    else if (res === -EINVAL) return;
+    else if (res < 0 && res !== -ECONNABORTED && res !== -EINTR && res !== -ECANCELED) return this.#restAWhile();
     this.begin();
+  }
+
+  #restAWhile(): void {
+    this.#rest = setTimeout(() => this.begin(), REST_MS);
+    if (!this.#keeps) this.#rest.unref();
   }
 
   fail(): void {}

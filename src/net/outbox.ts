@@ -120,7 +120,7 @@ export class Outbox implements Gatherer {
   #writeLong(connection: Connection, bytes: Uint8Array, offset: number, length: number): number {
     if ((connection.state & IS_QUICK) !== 0) return this.#writePart(connection, bytes, offset, length);
     if (!this.flush(connection)) return this.#refuse(connection);
-    const sent = sendNow(connection.fd, addressOf(bytes) + offset, length);
+    const sent = sendNow(connection.fd, addressOf(steady(bytes)) + offset, length);
     if (sent < 0 && sent !== -EAGAIN) {
       connection.broken(sent);
       return 0;
@@ -272,6 +272,7 @@ export class Outbox implements Gatherer {
     connection.chunk = undefined;
     connection.length = connection.room = 0;
     connection.state |= IS_QUICK;
+    connection.quick = send;
     this.#reactor.enqueue(send);
   }
 
@@ -305,6 +306,7 @@ export class Outbox implements Gatherer {
     send.connection = send.chunk = undefined;
     this.#idle.push(send);
     connection.state &= ~IS_QUICK;
+    connection.quick = undefined;
     if (res === length) {
       this.#release(chunk);
       connection.sent();
@@ -343,17 +345,30 @@ export class Outbox implements Gatherer {
   }
 }
 
+/** Bytes whose address can be taken: those that may shrink are copied, although nobody can shrink them meanwhile. */
+function steady(bytes: Uint8Array): Uint8Array {
+  const { buffer } = bytes;
+  const moves = buffer instanceof ArrayBuffer ? buffer.resizable : buffer.growable;
+  return moves ? Uint8Array.from(bytes) : bytes;
+}
+
 /** A send that takes what the socket takes at once. */
-class QuickSend extends Request {
+export class QuickSend extends Request {
+  /** Whose it is; undefined while it is idle. */
   connection: Connection | undefined;
+  /** That one's descriptor. */
   fd = -1;
+  /** Where what is sent lies. */
   chunk: Chunk | undefined;
+  /** Where it begins there. */
   start = 0;
+  /** How much it is. */
   length = 0;
   /** Whether it tells of success too. */
   tells = false;
   readonly #outbox: Outbox;
 
+  /** Makes one to be used again and again. */
   constructor(outbox: Outbox) {
     super(SEND, undefined, undefined, undefined, undefined, undefined, undefined);
     this.#outbox = outbox;
@@ -370,11 +385,13 @@ class QuickSend extends Request {
     sqe.write(word, this.fd, 0, address, this.length, WHOLLY | MSG_DONTWAIT);
   }
 
+  /** Implements {@link Request}. */
   complete(reactor: Reactor, cqe: Cqe): void {
     reactor.release(this);
     this.#outbox.sent(this, cqe.res);
   }
 
+  /** Implements {@link Request}. */
   fail(): void {
     this.#outbox.sent(this, -ECANCELED);
   }
@@ -408,6 +425,7 @@ export class OwedSend extends Request {
     else this.#reactor.giveUp(this);
   }
 
+  /** Implements {@link Request}. */
   complete(reactor: Reactor, cqe: Cqe): void {
     const { res } = cqe;
     reactor.release(this);
@@ -416,6 +434,7 @@ export class OwedSend extends Request {
     else this.#over(res);
   }
 
+  /** Implements {@link Request}. */
   fail(): void {
     this.#over(-ECANCELED);
   }
