@@ -194,11 +194,6 @@ export const handle: Cases = {
     await it.close();
     return [(await reading).bytesRead, (await writing).bytesWritten, (await stat).isFile()];
   },
-  "close() of a handle whose descriptor was closed": async (fs, dir) => {
-    const it = await fs.open(`${dir}/hello.txt`, "r");
-    await fs.close(it.fd);
-    return [await settle(() => it.stat()), await settle(() => it.close()), it.fd];
-  },
   "await using closes a handle": async (fs, dir) => {
     let kept: { fd: number };
     {
