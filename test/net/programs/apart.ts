@@ -251,7 +251,9 @@ const programs: Record<string, () => unknown> = {
     for (const worker of workers) worker.terminate();
   },
   "- a greeter": () => {
-    console.log(listen({ ...quiet, open: (it) => void it.write("hi") }).port);
+    const { port } = listen({ ...quiet, open: (it) => void it.write("hi") });
+    // Told once it waits: what it needs for that is not to be what it runs out of.
+    setTimeout(() => console.log(port), 50);
     process.on("SIGTERM", () => process.exit(0));
   },
   "- in a Worker": async () => {
