@@ -24,12 +24,24 @@ export function systemError(res: number, syscall: string, subject: Subject = {})
   const [code, text] = (names ??= getSystemErrorMap()).get(res) ?? [errnoName(res), errnoMessage(res)];
   const { path, dest, fd } = subject;
   const about = path === undefined ? "" : dest === undefined ? ` '${path}'` : ` '${path}' -> '${dest}'`;
-  const error = plainError(`${code}: ${text}, ${syscall}${about}`);
-  Object.assign(error, { code });
-  if (path !== undefined) Object.assign(error, { path });
-  if (dest !== undefined) Object.assign(error, { dest });
-  if (fd !== undefined) Object.assign(error, { fd });
-  return Object.assign(error, { syscall, errno: res });
+  const error: Failure = plainError(`${code}: ${text}, ${syscall}${about}`);
+  error.code = code;
+  if (path !== undefined) error.path = path;
+  if (dest !== undefined) error.dest = dest;
+  if (fd !== undefined) error.fd = fd;
+  error.syscall = syscall;
+  error.errno = res;
+  return error;
+}
+
+/** An error while it is being told what it is about. */
+interface Failure extends Error {
+  code?: string;
+  path?: string;
+  dest?: string;
+  fd?: number;
+  syscall?: string;
+  errno?: number;
 }
 
 /** An error without a trace: where a completion is dealt with says nothing to anybody. */
