@@ -1,0 +1,150 @@
+/** What leaves together: the writes of a tick, of one connection and of many. */
+import { describe, expect, test } from "bun:test";
+import { IORING_FEAT_CQE_SKIP } from "../../src/abi/constants.gen.ts";
+import { io } from "../../src/async/io.ts";
+import { hub } from "../../src/net/hub.ts";
+import { backend, connect, listen } from "../../src/net/index.ts";
+
+const uring = backend() === "uring";
+const quiet = { data: (): void => undefined };
+
+/** Bun's own listener, so that the ring has the clients' requests only. */
+function sink(onData: (bytes: Buffer) => void): Bun.TCPSocketListener<undefined> {
+  return Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: (_, bytes) => onData(bytes) } });
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (const end = performance.now() + 3000; !holds();) {
+    if (performance.now() > end) throw new Error("It does not come to that");
+    await Bun.sleep(1);
+  }
+}
+
+describe.skipIf(!uring)("write() (needs io_uring)", () => {
+  test("many times in a tick leaves as one send in one system call, which completes untold", async () => {
+    let got = "";
+    using server = sink((bytes) => (got += String(bytes)));
+    const client = await connect({ hostname: "127.0.0.1", port: server.port, socket: quiet });
+    await Bun.sleep(5);
+    const before = io.stats();
+    let sent = "";
+    for (let i = 0; i < 100; i++) {
+      const word = `${i} `;
+      sent += word;
+      expect(client.write(i % 2 === 0 ? word : Buffer.from(word))).toBe(word.length);
+    }
+    await until(() => got.length === sent.length);
+    const after = io.stats();
+    expect(got).toBe(sent);
+    expect(after.submitted - before.submitted).toBe(1);
+    expect(after.systemCalls - before.systemCalls).toBeLessThanOrEqual(3);
+    // Kernel: before 5.17 every send tells of its success.
+    expect(after.completed - before.completed).toBe(io.ring.hasFeature(IORING_FEAT_CQE_SKIP) ? 0 : 1);
+    client.end();
+  });
+
+  test("to fifty connections in a tick leaves in one system call", async () => {
+    let got = 0;
+    using server = sink((bytes) => (got += bytes.length));
+    const to = { hostname: "127.0.0.1", port: server.port, socket: quiet };
+    const clients = await Promise.all(Array.from({ length: 50 }, () => connect(to)));
+    await Bun.sleep(5);
+    const before = io.stats();
+    // By turns, so that what each writes does not lie together.
+    for (let i = 0; i < 20; i++) for (const client of clients) client.write("twelve bytes");
+    await until(() => got === 50 * 20 * 12);
+    const after = io.stats();
+    expect(after.submitted - before.submitted).toBe(50);
+    expect(after.systemCalls - before.systemCalls).toBeLessThanOrEqual(3);
+    for (const client of clients) client.end();
+  });
+
+  test("of what a socket does not take at once goes on from memory of its own, in order", async () => {
+    const received: Buffer[] = [];
+    let total = 0;
+    let paused: Bun.Socket<undefined> | undefined;
+    using server = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        open: (socket) => void (paused = socket).pause(),
+        data: (_, bytes) => {
+          received.push(bytes);
+          total += bytes.length;
+        },
+      },
+    });
+    let drains = 0;
+    const socket = { data: (): void => undefined, drain: () => void drains++ };
+    const client = await connect({ hostname: "127.0.0.1", port: server.port, socket });
+    await until(() => paused !== undefined);
+    drains = 0;
+    let taken = 0;
+    // Short writes, a few of them a tick, until one is refused.
+    for (let refused = false; !refused; await Promise.resolve().then(() => Bun.sleep(0))) {
+      for (let i = 0; i < 8 && !refused; i++) {
+        const wrote = client.write(Buffer.alloc(8000, taken / 8000));
+        refused = wrote < 8000;
+        taken += wrote;
+      }
+    }
+    expect(client.bytesWritten).toBe(taken);
+    expect(drains).toBe(0);
+    expect(client.write("more")).toBe(0);
+    paused?.resume();
+    await until(() => total === taken && drains > 0);
+    const all = Buffer.concat(received);
+    expect(all.length).toBe(taken);
+    for (let at = 0; at < taken; at += 8000) expect(all[at]).toBe((at / 8000) & 0xff);
+    client.end();
+  });
+});
+
+describe.skipIf(!uring)("a listener (needs io_uring)", () => {
+  test("accepts with one request that stays, and each connection receives with another", async () => {
+    let open = 0;
+    let bytes = 0;
+    const socket = { open: () => void open++, data: (_: unknown, data: Buffer) => void (bytes += data.length) };
+    using server = listen({ hostname: "127.0.0.1", port: 0, socket });
+    await Bun.sleep(2);
+    const before = io.stats();
+    const to = { hostname: "127.0.0.1", port: server.port, socket: quiet };
+    const clients = await Promise.all(Array.from({ length: 20 }, () => Bun.connect(to)));
+    await until(() => open === 20);
+    await Bun.sleep(2);
+    expect(io.stats().inFlight - before.inFlight).toBe(20);
+    const submitted = io.stats().submitted;
+    for (let i = 1; i <= 5; i++) {
+      for (const client of clients) client.write("x");
+      await until(() => bytes === 20 * i);
+    }
+    // Kernel: what waits for readiness (before 6.0) is asked for each time.
+    if (hub().receives.way !== "readiness") expect(io.stats().submitted).toBe(submitted);
+    for (const client of clients) client.end();
+  });
+
+  test("and its connections end with the ring, and the next is on a new one", async () => {
+    const said: string[] = [];
+    const told = (who: string): Bun.SocketHandler<undefined> => ({
+      data: () => undefined,
+      open: () => void said.push(`${who} open`),
+      close: () => void said.push(`${who} close`),
+    });
+    const first = listen({ hostname: "127.0.0.1", port: 0, socket: told("server") });
+    const client = await connect({ hostname: "127.0.0.1", port: first.port, socket: told("client") });
+    await until(() => said.length === 2);
+    await io.close();
+    expect(said.toSorted()).toEqual(["client close", "client open", "server close", "server open"]);
+    expect([client.readyState, client.write("x")]).toEqual([-1, -1]);
+    const { promise, resolve } = Promise.withResolvers<string>();
+    using second = listen({
+      hostname: "127.0.0.1",
+      port: first.port,
+      socket: { data: (_, bytes) => resolve(String(bytes)) },
+    });
+    const again = await connect({ hostname: "127.0.0.1", port: second.port, socket: quiet });
+    again.write("on a new ring");
+    expect(await promise).toBe("on a new ring");
+    again.end();
+  });
+});
