@@ -4,7 +4,7 @@
  * that the results come back on, one with a file system, one that is empty.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { cacheFolder } from "../../gen/apt.ts";
 import { file, folder, tree, write } from "./cpio.ts";
@@ -169,7 +169,7 @@ async function collect(programs: readonly string[], libraries: readonly string[]
   for (const path of [...programs, ...libraries]) await run("cp", "-L", path, join(folder, "programs", "lib"));
   for (const name of programs.map((path) => basename(path))) {
     const script = `#!/bin/sh\nLD_LIBRARY_PATH=/scratch/programs/lib exec /scratch/programs/lib/${name} "$@"\n`;
-    await Bun.write(join(folder, "programs", name), script, { mode: 0o755 });
+    await writeFile(join(folder, "programs", name), script, { mode: 0o755 });
   }
 }
 
@@ -182,10 +182,14 @@ async function makeScratch(sizeMiB: number): Promise<string> {
   const images = join(cacheFolder(), "images");
   // As it makes large ones, not as it makes small ones.
   const how = ["-q", "-F", "-T", "default", "-b", "4096", "-I", "256"];
-  const state = [...how, ...[...own, ...libraries].flatMap((path) => [path, String(statSync(path).mtimeMs)])].join(" ");
+  const inputs = [import.meta.path, ...own, ...libraries];
+  const state = [...how, ...inputs.map((path) => `${path} ${statSync(path).mtimeMs}`)].join("\n");
   const hash = new Bun.CryptoHasher("sha256").update(state).digest("hex").slice(0, 12);
   const path = join(images, `ext4-${sizeMiB}-${hash}`);
   if (existsSync(path)) return path;
+  for (const old of new Bun.Glob(`ext4-${sizeMiB}-*`).scanSync(images)) {
+    if (!old.includes(".part-")) await rm(join(images, old));
+  }
   const part = `${path}.part-${process.pid}`;
   try {
     await collect(own, libraries, `${part}-content`);
