@@ -1,6 +1,6 @@
 /** What sockets do to a process: whether it lives on, what becomes of errors that nobody handles, and Workers. */
 import { describe, expect, test } from "bun:test";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { bun } from "../support/child.ts";
 import { patience } from "../support/patience.ts";
@@ -28,9 +28,10 @@ async function inTurn<T>(work: () => Promise<T>): Promise<T> {
 async function outcome(
   whose: "theirs" | "ours",
   what: string,
+  port: number = 0,
 ): Promise<{ log: unknown[]; exitCode: number; stderr: string }> {
   const path = join(import.meta.dir, "programs", "apart.ts");
-  const child = Bun.spawn([...bun, path, whose, what], {
+  const child = Bun.spawn([...bun, path, whose, what, String(port)], {
     stdout: "pipe",
     stderr: "pipe",
     timeout: LIMIT_MS * patience,
@@ -43,7 +44,8 @@ async function outcome(
   return { log: JSON.parse(line) as unknown[], exitCode, stderr };
 }
 
-const names = (await outcome("theirs", "names")).log.slice(0, -1) as string[];
+const all = (await outcome("theirs", "names")).log.slice(0, -1) as string[];
+const names = all.filter((name) => !name.startsWith("- "));
 
 describe("a process with", () => {
   test("programs to run", () => {
@@ -68,6 +70,35 @@ describe("a process with", () => {
     10 * LIMIT_MS * patience,
   );
 });
+
+/** What a program has said to a listener when it had ended. */
+async function lastWords(whose: "theirs" | "ours", what: string): Promise<{ exitCode: number; heard: string }> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const listener = createServer((socket) => {
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => void chunks.push(chunk));
+    socket.on("error", (error: Error & { code?: string }) => resolve(`${Buffer.concat(chunks)} ${error.code}`));
+    socket.on("end", () => resolve(String(Buffer.concat(chunks))));
+  });
+  await new Promise<void>((listening) => void listener.listen(0, "127.0.0.1", listening));
+  try {
+    const { port } = listener.address() as { port: number };
+    const { exitCode } = await outcome(whose, what, port);
+    return { exitCode, heard: await promise };
+  } finally {
+    listener.close();
+  }
+}
+
+test.concurrent.each(all.filter((name) => / exit$|keeps it$|catches$/.test(name) && name.startsWith("- ")))(
+  "what a process says before its end is heard: %s",
+  async (name) => {
+    const expected = await inTurn(async () => lastWords("theirs", name));
+    expect(expected.heard).toMatch(/last words|z$/);
+    expect(await inTurn(async () => lastWords("ours", name))).toEqual(expected);
+  },
+  10 * LIMIT_MS * patience,
+);
 
 /** Connects 100 times to a listener with few descriptors; how many more are greeted whenever 20 have gone. */
 async function crowd(whose: "theirs" | "ours"): Promise<{ first: boolean; more: number[] }> {

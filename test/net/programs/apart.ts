@@ -1,11 +1,13 @@
 /**
- * One thing done with sockets in a process of its own: apart.ts WHOSE WHAT. What happens goes to stdout as one line of
- * JSON when the process ends, by itself or after a while.
+ * One thing done with sockets in a process of its own: apart.ts WHOSE WHAT [PORT]. What happens goes to stdout as one
+ * line of JSON when the process ends, by itself or after a while. Names that begin with "- " are for particular tests.
  */
 import type { Listener, Net, Socket } from "../kinds.ts";
 import * as module from "../../../src/net/index.ts";
 
-const [, , whose = "", what = ""] = process.argv;
+const [, , whose = "", what = "", port = "0"] = process.argv;
+/** A listener of whoever has started this. */
+const peer = Number(port);
 const net: Net = whose === "ours" ? module : Bun;
 const log: unknown[] = [];
 const quiet = { data: (): void => undefined };
@@ -250,6 +252,50 @@ const programs: Record<string, () => unknown> = {
     const workers = await Promise.all(Array.from({ length: 4 }, () => inWorker("- in a Worker")));
     for (const worker of workers) worker.terminate();
   },
+  "- write() and exit": async () => {
+    (await connect(peer)).write("last words");
+    process.exit(0);
+  },
+  "- end() and exit": async () => {
+    (await connect(peer)).end("last words");
+    process.exit(0);
+  },
+  "- many writes and exit": async () => {
+    const client = await connect(peer);
+    for (let i = 0; i < 1000; i++) client.write(`${i} `);
+    client.write(Buffer.alloc(20_000, 97));
+    client.end("z");
+    process.exit(0);
+  },
+  "- write() in open and exit": () => {
+    const open = (it: Socket): never => {
+      it.write("last words");
+      process.exit(0);
+    };
+    void connect(peer, { ...quiet, open });
+  },
+  "- write() and a throw that nobody catches": () => {
+    const open = (it: Socket): never => {
+      it.write("last words");
+      throw new Error("nobody catches this");
+    };
+    void connect(peer, { ...quiet, open });
+  },
+  "- write(), and nothing keeps it": async () => {
+    const client = await connect(peer);
+    client.unref();
+    client.write("last words");
+  },
+  "- end(), and nothing keeps it": async () => {
+    const client = await connect(peer);
+    client.unref();
+    client.end("last words");
+  },
+  "- write() in exit": async () => {
+    const client = await connect(peer);
+    process.on("exit", () => client.write("last words"));
+    process.exit(0);
+  },
   "- a greeter": () => {
     const { port } = listen({ ...quiet, open: (it) => void it.write("hi") });
     // Told once it waits: what it needs for that is not to be what it runs out of.
@@ -284,5 +330,5 @@ for (const name of ["open", "data", "end", "close"]) {
   }
 }
 
-if (what === "names") log.push(...Object.keys(programs).filter((name) => !name.startsWith("- ")));
+if (what === "names") log.push(...Object.keys(programs));
 else await (programs[what] as () => unknown)();
