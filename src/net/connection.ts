@@ -223,6 +223,7 @@ export class Connection extends Request {
     this.state &= ~IS_PAUSED;
     this.#failure?.cancel();
     this.#failure = undefined;
+    this.#letGo();
     this.awaitRoom();
     this.hub.outbox.callBack(this);
   }
@@ -303,6 +304,8 @@ export class Connection extends Request {
     const silent = (this.state & (HAS_ENDED | IS_SHUT)) === (HAS_ENDED | IS_SHUT);
     if (failure !== 0) this.close(failureOf(failure));
     else if (silent) this.close();
+    // Kernel: before 5.13 none watches for long. Something else has to keep the process alive.
+    else if (over) this.#hold();
     settlePromises();
   }
 
