@@ -131,3 +131,8 @@ export function bytesOf(view: NodeJS.ArrayBufferView, offset: number, length: nu
   if (offset === 0 && length === view.byteLength) return view;
   return new Uint8Array(view.buffer, view.byteOffset + offset, length);
 }
+
+/** Whether it is a signal that was not aborted, or none. */
+export function isCalm(value: unknown): value is AbortSignal | undefined {
+  return value === undefined || (value instanceof AbortSignal && !value.aborted);
+}

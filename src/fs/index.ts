@@ -18,8 +18,8 @@
  * | `FileHandle.truncate` | FTRUNCATE | 6.9 |
  *
  * Everything else is Bun's own, and so is each of these where the running kernel has no such operation, where
- * {@link backend} says `"bun"`, and for arguments that are not plain: a signal, a path that is no UTF-8, a resizable
- * buffer, whatever is refused.
+ * {@link backend} says `"bun"`, and for arguments that are not plain: a path that is no UTF-8, a resizable buffer,
+ * whatever is refused.
  *
  * Memory: what a call is given is kept until it is over, whatever the caller drops. A buffer must not be transferred
  * meanwhile.

@@ -47,6 +47,11 @@ export abstract class Job<T> extends Request {
     return this.how;
   }
 
+  /** Whether it is no longer wanted. */
+  protected get aborted(): boolean {
+    return false;
+  }
+
   /** Makes the first request. */
   begin(reactor: Reactor): Promise<T> {
     reactor.enqueue(this);
@@ -73,7 +78,7 @@ export abstract class Job<T> extends Request {
     reactor.release(this);
     try {
       // A worker thread that was interrupted has done nothing.
-      if (res === -EINTR) reactor.enqueue(this);
+      if (res === -EINTR && !this.aborted) reactor.enqueue(this);
       else this.next(reactor, res);
     } catch (error) {
       this.fail(error);

@@ -4,7 +4,7 @@ import { IORING_OP_FADVISE } from "../abi/constants.gen.ts";
 import { ESPIPE } from "../abi/errno.gen.ts";
 import { POLLIN, POSIX_FADV_NORMAL } from "../abi/linux.ts";
 import type { Reactor } from "../async/reactor.ts";
-import { bytesOf, type Encoding, encodingOf, openFlagsOf, pathOf, recordOf } from "./arguments.ts";
+import { bytesOf, type Encoding, encodingOf, isCalm, openFlagsOf, pathOf, recordOf } from "./arguments.ts";
 import { reactorFor } from "./door.ts";
 import { systemError } from "./errors.ts";
 import { HEAVY_BYTES, WAITS } from "./job.ts";
@@ -12,7 +12,7 @@ import { FADVISE, POLL, READ } from "./operations.ts";
 import { own } from "./own.ts";
 import { PLACE_BYTES, type Place } from "./places.ts";
 import { Glance } from "./stats.ts";
-import { WholeFile } from "./wholefile.ts";
+import { type Task, WholeFile } from "./wholefile.ts";
 
 /** What is longer is Bun's to read, or to refuse. */
 const MOST_BYTES = 2 ** 31 - 1;
@@ -30,18 +30,15 @@ type Stage = "reading" | "probing" | "asking" | "polling";
  */
 class ReadFile extends WholeFile<Content> {
   readonly #encoding: Encoding;
-  /** Has Bun's own function read the file. */
-  readonly #instead: () => Promise<Content>;
   #stage: Stage = "reading";
   /** What is longer than the place. */
   #long: Buffer | undefined;
   #filledBytes = 0;
   #tooLong = false;
 
-  constructor(path: string, flags: number, encoding: Encoding, instead: () => Promise<Content>) {
-    super(path, [flags | O_NOCTTY], 0o666);
+  constructor(task: Task<Content>, encoding: Encoding) {
+    super(task);
     this.#encoding = encoding;
-    this.#instead = instead;
   }
 
   protected override first(reactor: Reactor): void {
@@ -131,7 +128,7 @@ class ReadFile extends WholeFile<Content> {
   }
 
   protected override value(): Content | Promise<Content> {
-    if (this.#tooLong) return this.#instead();
+    if (this.#tooLong) return this.instead();
     const filled = this.#filledBytes;
     const from = this.#long ?? (this.room as Place).bytes;
     if (this.#encoding !== "buffer") return from.toString(this.#encoding, 0, filled);
@@ -150,20 +147,24 @@ export function readFile(path: unknown, options?: unknown): Promise<Content> {
   // The newest of the operations that it takes.
   const reactor = plain === undefined || how === undefined ? undefined : reactorFor(IORING_OP_FADVISE);
   if (reactor === undefined) return own.readFile(path, options);
-  const { encoding, flags } = how as Reading;
-  return new ReadFile(plain as string, flags, encoding, () => own.readFile(path, options)).start();
+  const { encoding, flags, signal } = how as Reading;
+  const instead = (): Promise<Content> => own.readFile(path, options);
+  const task = { path: plain as string, attempts: [flags | O_NOCTTY], mode: 0o666, signal, instead };
+  return new ReadFile(task, encoding).start();
 }
 
 interface Reading {
   readonly encoding: Encoding;
   readonly flags: number;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** How a file is read; undefined where the options are not plain. */
 function readingOf(options: unknown): Reading | undefined {
   const record = typeof options === "string" ? { encoding: options } : recordOf(options);
-  if (record === undefined || record["signal"] !== undefined) return undefined;
+  if (record === undefined || !isCalm(record["signal"])) return undefined;
   const encoding = encodingOf(record["encoding"], "buffer");
   const flags = openFlagsOf(record["flag"], "r");
-  return encoding === undefined || flags === undefined ? undefined : { encoding, flags };
+  if (encoding === undefined || flags === undefined) return undefined;
+  return { encoding, flags, signal: record["signal"] };
 }

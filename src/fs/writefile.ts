@@ -3,14 +3,14 @@ import { constants } from "node:fs";
 import { IORING_OP_FTRUNCATE, IORING_OP_WRITE } from "../abi/constants.gen.ts";
 import { EIO } from "../abi/errno.gen.ts";
 import type { Reactor } from "../async/reactor.ts";
-import { bytesOf, encodingOf, isSteady, modeOf, openFlagsOf, pathOf, recordOf } from "./arguments.ts";
+import { bytesOf, encodingOf, isCalm, isSteady, modeOf, openFlagsOf, pathOf, recordOf } from "./arguments.ts";
 import { reactorFor } from "./door.ts";
 import { systemError } from "./errors.ts";
 import { HEAVY_BYTES, WAITS } from "./job.ts";
 import { FSYNC, FTRUNCATE, WRITE } from "./operations.ts";
 import { own } from "./own.ts";
 import { Glance } from "./stats.ts";
-import { WholeFile } from "./wholefile.ts";
+import { type Task, WholeFile } from "./wholefile.ts";
 
 /** What is longer is Bun's to write. */
 const MOST_BYTES = 2 ** 31 - 1;
@@ -31,9 +31,8 @@ class WriteFile extends WholeFile<void> {
   /** How long the file was before or after the writing: longer than what was written it is what is cut. */
   #lengthBytes: number | undefined;
 
-  constructor(path: string, flags: number, mode: number, data: NodeJS.ArrayBufferView, flush: boolean) {
-    const cut = (flags & (O_TRUNC | O_EXCL)) === O_TRUNC && reactorFor(IORING_OP_FTRUNCATE) !== undefined;
-    super(path, attemptsOf(path, cut ? flags & ~O_TRUNC : flags), mode);
+  constructor(task: Task<void>, data: NodeJS.ArrayBufferView, cut: boolean, flush: boolean) {
+    super(task);
     this.#data = data;
     this.#cut = cut;
     this.#flush = flush;
@@ -105,25 +104,36 @@ function attemptsOf(path: string, flags: number): readonly number[] {
 /** writeFile(path, data[, options]). */
 export function writeFile(path: unknown, data: unknown, options?: unknown): Promise<void> {
   // Data that is missing and data that is undefined are refused in different words.
-  return writing(path, data, options, "w") ?? Reflect.apply(own.writeFile, undefined, arguments);
+  const instead = (): Promise<void> => Reflect.apply(own.writeFile, undefined, arguments);
+  return writing(path, data, options, "w", instead)?.start() ?? instead();
 }
 
 /** appendFile(path, data[, options]). */
 export function appendFile(path: unknown, data: unknown, options?: unknown): Promise<void> {
-  return writing(path, data, options, "a") ?? Reflect.apply(own.appendFile, undefined, arguments);
+  const instead = (): Promise<void> => Reflect.apply(own.appendFile, undefined, arguments);
+  return writing(path, data, options, "a", instead)?.start() ?? instead();
 }
 
-function writing(path: unknown, data: unknown, options: unknown, usual: string): Promise<void> | undefined {
+function writing(
+  path: unknown,
+  data: unknown,
+  options: unknown,
+  usual: string,
+  instead: () => Promise<void>,
+): WriteFile | undefined {
   const plain = pathOf(path);
   const record = typeof options === "string" ? { encoding: options } : recordOf(options);
-  if (plain === undefined || record === undefined || record["signal"] !== undefined) return undefined;
-  const { encoding, mode, flag, flush = false } = record as Readonly<Record<string, unknown>>;
+  if (plain === undefined || record === undefined) return undefined;
+  const { encoding, mode, flag, flush = false, signal } = record as Readonly<Record<string, unknown>>;
   const flags = openFlagsOf(flag, usual);
   const permissions = modeOf(mode, 0o666);
-  if (flags === undefined || permissions === undefined || typeof flush !== "boolean") return undefined;
+  if (flags === undefined || permissions === undefined || typeof flush !== "boolean" || !isCalm(signal))
+    return undefined;
   const bytes = dataOf(data, encoding);
   if (bytes === undefined || reactorFor(IORING_OP_WRITE) === undefined) return undefined;
-  return new WriteFile(plain, flags, permissions, bytes, flush).start();
+  const cut = (flags & (O_TRUNC | O_EXCL)) === O_TRUNC && reactorFor(IORING_OP_FTRUNCATE) !== undefined;
+  const attempts = attemptsOf(plain, cut ? flags & ~O_TRUNC : flags);
+  return new WriteFile({ path: plain, attempts, mode: permissions, signal, instead }, bytes, cut, flush);
 }
 
 function dataOf(data: unknown, encoding: unknown): NodeJS.ArrayBufferView | undefined {

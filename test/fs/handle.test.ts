@@ -152,8 +152,9 @@ describe("a FileHandle that nobody has any more", () => {
   test("is closed, and complained of", () => {
     const { stdout } = Bun.spawnSync([process.execPath, "-e", program]);
     const { before, after, said, first } = JSON.parse(String(stdout)) as Record<string, number> & { first: string };
-    expect(before).toBe(20);
-    expect(after).toBeLessThan(before as number);
+    // A collection may have come before they were counted.
+    expect(before).toBeLessThanOrEqual(20);
+    expect(after).toBeLessThan(20);
     expect(said).toBeGreaterThan(0);
     expect(first).toContain("garbage collection");
   });

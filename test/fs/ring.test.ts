@@ -1,5 +1,6 @@
 /** What is asked of the ring and what is not, as the ring's own counts tell; and what becomes of it when the ring closes. */
 import { describe, expect, test } from "bun:test";
+import { getEventListeners } from "node:events";
 import { constants, existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { io } from "../../src/async/io.ts";
@@ -84,7 +85,10 @@ describe("the ring is not asked", () => {
   test.each<[string, () => Promise<unknown>]>([
     ["for what is no plain path", () => fs.stat(Buffer.from([...Buffer.from(`${directory}/`), 0xff])).catch(String)],
     ["for what is refused", () => fs.open(at("file"), "no flag").catch(String)],
-    ["with a signal", () => fs.readFile(at("file"), { signal: new AbortController().signal })],
+    [
+      "with a signal that was aborted before",
+      () => fs.readFile(at("file"), { signal: AbortSignal.abort() }).catch(String),
+    ],
     ["for what it cannot do", () => fs.readdir(directory)],
     [
       "for a resizable buffer",
@@ -173,6 +177,53 @@ describe("writeFile()", () => {
     for (let i = 0; i < 8; i++) {
       expect((await fs.readFile(at(`kept-${i}`))).equals(pattern(400_000 + i, i + 1))).toBe(true);
     }
+  });
+});
+
+describe("a signal", () => {
+  /** How a promise is rejected, and how long that takes, when a signal aborts in a moment. */
+  async function aborted(act: (signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
+    const controller = new AbortController();
+    const promise = act(controller.signal).catch(({ name, code }: { name: string; code: string }) => [name, code]);
+    await Bun.sleep(10);
+    expect(Bun.peek.status(promise)).toBe("pending");
+    controller.abort();
+    return promise;
+  }
+
+  test("ends what waits for a FIFO's other end", async () => {
+    expect(await aborted((signal) => fs.readFile(at("fifo"), { signal }))).toEqual(["AbortError", "ABORT_ERR"]);
+    expect(await aborted((signal) => fs.writeFile(at("fifo"), text, { signal }))).toEqual(["AbortError", "ABORT_ERR"]);
+    expect(openFiles()).toEqual([]);
+  });
+
+  test("ends what waits for more of a FIFO, or for room in it", async () => {
+    const handle = await fs.open(at("fifo"), "r+");
+    await handle.write("something");
+    expect(await aborted((signal) => fs.readFile(at("fifo"), { signal }))).toEqual(["AbortError", "ABORT_ERR"]);
+    const much = Buffer.alloc(1_000_000);
+    expect(await aborted((signal) => fs.writeFile(at("fifo"), much, { signal }))).toEqual(["AbortError", "ABORT_ERR"]);
+    await handle.close();
+    expect(openFiles()).toEqual([]);
+  });
+
+  test("ends what has a place and what waits for one", async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const reads = Array.from({ length: 300 }, () =>
+      fs.readFile(at("file"), { signal }).catch(({ code }) => code as string),
+    );
+    controller.abort();
+    expect(new Set(await Promise.all(reads))).toEqual(new Set(["ABORT_ERR"]));
+    expect(openFiles()).toEqual([]);
+  });
+
+  test("is let go of when it is over", async () => {
+    const { signal } = new AbortController();
+    await fs.readFile(at("file"), { signal, encoding: "utf8" });
+    await fs.writeFile(at("written"), text, { signal });
+    await fs.readFile(at("missing"), { signal }).catch(() => undefined);
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 });
 
