@@ -22,6 +22,9 @@ function readInto(ring: Ring, buffer: Uint8Array, index: number): number {
 }
 
 const tagged = needsRegister(["IORING_REGISTER_BUFFERS2", "IORING_REGISTER_BUFFERS_UPDATE"]);
+// Kernel: 6.12 and older post tags of what is replaced, and none when the whole table goes; 6.16 does, and 6.13 brought
+// RESIZE_RINGS.
+const leaving = needsRegister(["IORING_REGISTER_BUFFERS2", "IORING_REGISTER_RESIZE_RINGS"]);
 const cloning = needsRegister("IORING_REGISTER_CLONE_BUFFERS");
 
 /** Whether ranges can be cloned (6.13), not only whole tables (6.12). */
@@ -40,9 +43,6 @@ function clonesRanges(): boolean {
 const ranges = needsRegister(["IORING_REGISTER_CLONE_BUFFERS", "IORING_REGISTER_RESIZE_RINGS"], [], clonesRanges);
 
 describe("registerBuffersTags()", () => {
-  // Kernel: 6.12 and older post tags of what is replaced, and none when the whole table goes; 6.16 does, and 6.13 brought
-  // RESIZE_RINGS.
-  const leaving = needsRegister(["IORING_REGISTER_BUFFERS2", "IORING_REGISTER_RESIZE_RINGS"]);
   leaving("posts each tag but 0 when the table goes", () => {
     using ring = new Ring(8);
     const buffers = [Buffer.alloc(4096), Buffer.alloc(4096), Buffer.alloc(4096)];
@@ -164,7 +164,7 @@ describe("cloneBuffers()", () => {
     expect(readInto(target, second, 1)).toBe(-EFAULT);
   });
 
-  cloning("leaves the tags to the ring that they were given to, which speaks for itself only", () => {
+  leaving("leaves the tags to the ring that they were given to, which speaks for itself only", () => {
     using source = new Ring(8);
     using target = new Ring(8);
     source.registerBuffersTags([Buffer.alloc(4096)], [6]);
