@@ -67,11 +67,21 @@ export class Outbox implements Gatherer {
   readonly #spare: Chunk[] = [];
   #chunks = 1;
 
+  /** Whether the process is ending, and there will be no other submission. */
+  #leaving = false;
+
   /** Has the reactor ask before it submits. */
   constructor(reactor: Reactor) {
     this.#reactor = reactor;
     reactor.gatherers.push(this);
+    process.on("exit", this.#leave);
   }
+
+  /** What was written is sent, also where the process ends in the same tick. */
+  readonly #leave = (): void => {
+    this.#leaving = true;
+    for (const connection of this.#dirty) this.flush(connection);
+  };
 
   // ---- Writing
 
@@ -112,6 +122,7 @@ export class Outbox implements Gatherer {
   }
 
   #mark(connection: Connection): void {
+    if (this.#leaving) this.flush(connection);
     if ((connection.state & IS_DIRTY) !== 0) return;
     connection.state |= IS_DIRTY;
     if (this.#dirty.push(connection) === 1) this.#reactor.due();
@@ -337,6 +348,7 @@ export class Outbox implements Gatherer {
 
   /** Gives all memory back. Nothing may be on its way. */
   close(): void {
+    process.off("exit", this.#leave);
     const { gatherers } = this.#reactor;
     const at = gatherers.indexOf(this);
     if (at >= 0) gatherers.splice(at, 1);
