@@ -3,7 +3,7 @@
  * of it afterwards: what it came to, what threw at once, which descriptors stayed open, and what is in the directory.
  * Two implementations are the same where two such observations are equal.
  */
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { patience } from "../support/patience.ts";
@@ -51,6 +51,8 @@ export interface Observation {
   readonly tree: readonly Entry[];
 }
 
+/** Thousands of files are made: in memory where that can be, unless somebody says where. */
+const BASE = process.env["TMPDIR"] ?? (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
 /** How long a case may take: it is said to hang after that. */
 const HUNG_MS = 4000 * patience;
 /** How long a descriptor may take to be closed in the background. */
@@ -62,7 +64,7 @@ const CLOSING_MS = 200 * patience;
  * @param hungMs when to give it up.
  */
 export async function observe(implementation: object, run: Run, hungMs: number = HUNG_MS): Promise<Observation> {
-  const dir = mkdtempSync(join(tmpdir(), "uring-test-fs-"));
+  const dir = mkdtempSync(join(BASE, "uring-test-fs-"));
   try {
     prepare(dir);
     const notPromises: string[] = [];

@@ -99,3 +99,16 @@ describe("a FileHandle of bun-uring/fs", () => {
     ]);
   });
 });
+
+describe("of the same file", () => {
+  const paths = [import.meta.path, import.meta.dir, "/", "/proc", "/dev/null", "/dev/full", process.execPath];
+
+  test.each(paths)("%s stat() and lstat() tell the same to the last field", async (path) => {
+    for (const options of [{}, { bigint: true }]) {
+      const [ours, theirs] = await Promise.all([subject.stat(path, options), oracle.stat(path, options)]);
+      expect({ ...ours }).toEqual({ ...theirs });
+      const [our, their] = await Promise.all([subject.lstat(path, options), oracle.lstat(path, options)]);
+      expect({ ...our }).toEqual({ ...their });
+    }
+  });
+});
