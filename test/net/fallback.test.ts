@@ -1,6 +1,10 @@
-/** Where io_uring is refused the module is Bun's own, says so, and passes all the same cases; and for any user. */
+/** Where io_uring is refused the module is Bun's own, says so, and passes all the same cases; so it does for any user, and as older kernels have it. */
 import { describe, expect, setDefaultTimeout } from "bun:test";
 import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { hub } from "../../src/net/hub.ts";
+import { backend } from "../../src/net/index.ts";
+import { Receives, type Way } from "../../src/net/receives.ts";
 import { scratchDirectory } from "../support/files.ts";
 import { needsThat } from "../support/kernel.ts";
 import { patience } from "../support/patience.ts";
@@ -35,4 +39,35 @@ describe.each([
     expect(exitCode).toBe(0);
     expect(pass).toBeGreaterThan(least);
   });
+});
+
+/** The ways to receive that kernels older than this have, or may have. */
+const ways = [
+  ["bundles", "IORING_RECVSEND_BUNDLE, 6.10"],
+  ["buffers", "IORING_RECV_MULTISHOT, 6.0"],
+  ["readiness", "IORING_FEAT_FAST_POLL, 5.7"],
+] as const;
+
+/** Whether the kernel has a way to receive. */
+function has(way: Way): boolean {
+  if (backend() === "bun") return false;
+  const receives = new Receives(hub().reactor, way);
+  receives.close();
+  return receives.way === way;
+}
+
+describe("bun-uring/net", () => {
+  for (const [way, needed] of ways) {
+    needsThat(has(way), needed)(`receiving by ${way} does what Bun's own does`, async () => {
+      const preload = join(import.meta.dir, "programs", "way.ts");
+      const env = { URING_TEST_BACKEND: "uring", URING_TEST_WAY: way, BUN_OPTIONS: `--preload=${preload}` };
+      const { exitCode, failed, pass } = await suiteUnder({ missing: undefined, launcher: [], env }, [
+        "test/net/edges.test.ts",
+        "test/net/write.test.ts",
+      ]);
+      expect(failed).toEqual([]);
+      expect(exitCode).toBe(0);
+      expect(pass).toBeGreaterThan(200);
+    });
+  }
 });

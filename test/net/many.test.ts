@@ -258,25 +258,25 @@ describe("a flood", () => {
   paired("leaves timers and a Bun server their turns", async (t) => {
     const http = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("served") });
     t.atEnd(() => void http.stop(true));
-    const flood = { data: (socket: Socket, data: Buffer): void => void socket.write(data) };
+    let passed = 0;
+    const data = (socket: Socket, bytes: Buffer): void => {
+      passed++;
+      socket.write(bytes);
+    };
+    const flood = { data };
     const server = t.server({}, { socket: flood });
     const clients = await Promise.all(
       Array.from({ length: 20 }, () => t.clients.connect({ hostname: "127.0.0.1", port: server.port, socket: flood })),
     );
     for (const client of clients) client.write(Buffer.alloc(200, 97));
-    let late = 0;
-    let ticks = 0;
-    let answers = 0;
-    const since = performance.now();
-    while (performance.now() - since < 200) {
-      const start = performance.now();
+    const answers: string[] = [];
+    // One that starves them does not come to its end.
+    for (let round = 0; round < 20; round++) {
       await Bun.sleep(1);
-      late = Math.max(late, performance.now() - start);
-      ticks++;
-      if ((await (await fetch(http.url)).text()) === "served") answers++;
+      answers.push(await (await fetch(http.url)).text());
     }
     for (const client of clients) client.terminate();
-    return [ticks > 5, answers === ticks, late < 100];
+    return [passed > 200, answers];
   });
 });
 
