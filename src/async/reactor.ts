@@ -153,6 +153,17 @@ export class Reactor implements Sleeper {
     }
   }
 
+  /**
+   * Takes a request that completes within the submission: it waits for nobody, not even where as many as may be are in
+   * flight, for it may be what they wait for.
+   */
+  enqueueSilent(request: Request): void {
+    if (this.closing) return request.fail(this.closedError());
+    if (this.#room === 0) this.#flushRoom();
+    if (this.#room > 0) this.submit(request);
+    else this.#waiting.push(request);
+  }
+
   #fits(unit: Unit): boolean {
     return this.#room >= unit.slots && this.#table.size < this.#settings.maxInFlight;
   }

@@ -284,7 +284,7 @@ export class Outbox implements Gatherer {
     connection.length = connection.room = 0;
     connection.state |= IS_QUICK;
     connection.quick = send;
-    this.#reactor.enqueue(send);
+    this.#reactor.enqueueSilent(send);
   }
 
   /** @internal A quick send was queued. Those that wait for room are not among them. */

@@ -59,6 +59,24 @@ describe.skipIf(!uring)("write() (needs io_uring)", () => {
     for (const client of clients) client.end();
   });
 
+  test("to more connections in a tick than the queue holds leaves with a call for each queue", async () => {
+    const { sqEntries } = io.ring.setup;
+    const count = sqEntries + 200;
+    let got = 0;
+    using server = sink((bytes) => (got += bytes.length));
+    const to = { hostname: "127.0.0.1", port: server.port, socket: quiet };
+    const clients: Bun.Socket<undefined>[] = [];
+    while (clients.length < count) clients.push(...(await Promise.all(Array.from({ length: 200 }, () => connect(to)))));
+    await Bun.sleep(10);
+    const before = io.stats();
+    for (const client of clients) client.write("x");
+    await until(() => got === clients.length);
+    const after = io.stats();
+    expect(after.submitted - before.submitted).toBe(clients.length);
+    expect(after.systemCalls - before.systemCalls).toBeLessThanOrEqual(4);
+    for (const client of clients) client.terminate();
+  });
+
   test("of what a socket does not take at once goes on from memory of its own, in order", async () => {
     const received: Buffer[] = [];
     let total = 0;
