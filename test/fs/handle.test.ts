@@ -1,10 +1,13 @@
 /** The FileHandle that is Bun's with other methods: what it rests on, and what is left to get right. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, createReadStream, openSync, writeFileSync } from "node:fs";
 import * as own from "node:fs/promises";
 import { join } from "node:path";
 import * as fs from "../../src/fs/index.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
+import { patience } from "../support/patience.ts";
+
+setDefaultTimeout(10_000 * patience);
 
 const directory = scratchDirectory();
 const at = (name: string): string => join(directory, name);

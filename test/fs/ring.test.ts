@@ -1,5 +1,5 @@
 /** What is asked of the ring and what is not, as the ring's own counts tell; and what becomes of it when the ring closes. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { getEventListeners } from "node:events";
 import { constants, existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +7,9 @@ import { io } from "../../src/async/io.ts";
 import * as fs from "../../src/fs/index.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
 import { has, needs } from "../support/kernel.ts";
+import { patience } from "../support/patience.ts";
+
+setDefaultTimeout(10_000 * patience);
 
 const directory = scratchDirectory();
 const at = (name: string): string => join(directory, name);
