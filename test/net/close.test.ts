@@ -381,6 +381,7 @@ describe("what node:net sees", () => {
       node.write("unread");
       await t.settle();
       does(t, "server", server, name);
+      await t.until("node", "close");
       await t.settle();
     });
   }
