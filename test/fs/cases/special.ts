@@ -1,9 +1,12 @@
 /** What is no plain file: devices, pipes, sockets, /proc; and what is too long, too far or not allowed. */
-import { constants } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
+import { patience } from "../../support/patience.ts";
 import { type Cases, each, type Fs, opened, settle } from "../harness.ts";
 import { numbers } from "./values.ts";
 
 const NAME_MAX = 255;
+/** What is aborted ends sooner than this. */
+const SOON_MS = 150 * patience;
 
 /** Makes a named pipe. */
 function fifo(dir: string): string {
@@ -11,6 +14,18 @@ function fifo(dir: string): string {
   const { exitCode } = Bun.spawnSync(["mkfifo", path]);
   if (exitCode !== 0) throw new Error("mkfifo failed");
   return path;
+}
+
+/** What has become of a readFile() soon after it was aborted; then `release` lets go of it, wherever it waits. */
+async function abandoned(fs: Fs, path: string, release: () => void): Promise<unknown> {
+  const controller = new AbortController();
+  const reading = settle(() => fs.readFile(path, { signal: controller.signal }));
+  await Bun.sleep(10);
+  controller.abort();
+  const soon = await Promise.race([reading, Bun.sleep(SOON_MS).then(() => "still waiting")]);
+  release();
+  await reading;
+  return soon;
 }
 
 const files = [
@@ -192,6 +207,15 @@ export const special: Cases = {
       await fs.appendFile(path, "appended");
       return it.read(Buffer.alloc(16), 0, 16);
     });
+  },
+  "readFile() of a pipe that nobody writes to, aborted": async (fs, dir) => {
+    const both = openSync(fifo(dir), "r+");
+    return abandoned(fs, `${dir}/fifo`, () => closeSync(both));
+  },
+  "readFile() of a pipe that nobody opens, aborted": async (fs, dir) => {
+    const path = fifo(dir);
+    // Nobody may be waiting any more: then this end would wait for them if it were not both.
+    return abandoned(fs, path, () => closeSync(openSync(path, "r+")));
   },
   "streams of a pipe": async (fs, dir) => {
     const path = fifo(dir);
