@@ -52,12 +52,20 @@ function commitNow(): string {
   return `${firstLine("git", "rev-parse", "--short", "HEAD")}${changed ? " with changes" : ""}`;
 }
 
-/** A run's rows. */
-export function rowsOf(verdicts: readonly Verdict[], machine: Machine, commit: string, day: string): Row[] {
+/** A run's rows: of all tests, or of those that `tests` chooses. */
+export function rowsOf(
+  verdicts: readonly Verdict[],
+  machine: Machine,
+  commit: string,
+  day: string,
+  tests: readonly string[] = [],
+): Row[] {
   const emulator = firstLine("qemu-system-x86_64", "--version").replace(/^.*version (\S+).*$/, "QEMU $1");
   const how = machine.accelerator === "kvm" ? "KVM" : "software emulation";
+  const memory = machine.memoryMiB === MEMORY_MIB ? [] : [`${machine.memoryMiB} MiB`];
+  const part = tests.length === 0 ? [] : [`only ${tests.join(" ")}`];
   return verdicts.map((verdict) => ({
-    name: machine.memoryMiB === MEMORY_MIB ? verdict.kernel : `${verdict.kernel}, ${machine.memoryMiB} MiB`,
+    name: [verdict.kernel, ...memory, ...part].join(", "),
     day,
     commit,
     tools: `Bun ${Bun.version}, ${emulator} (${how})`,
@@ -107,7 +115,7 @@ export function resultsText(rows: readonly Row[]): string {
     "| kernel | booted | passed | failed | skipped: kernel lacks it | skipped: guest lacks it | troubles | seconds | when | what |",
     "| --- | --- | --: | --: | --: | --: | --: | --: | --- | --- |",
     ...rows.map(({ name, cells, day, commit }) => `| ${[name, ...cells.slice(1), day, commit].join(" | ")} |`),
-    ...never(rows).map((kernel) => `| ${kernel} | not run yet | | | | | | | | |`),
+    ...never(rows).map((kernel) => `| ${kernel} | the whole suite was not run yet | | | | | | | | |`),
     "",
     `With ${[...new Set(rows.map(({ tools }) => tools))].join("; ") || "nothing yet"}.`,
     `Guests have ${MEMORY_MIB} MiB where no other figure stands. _What_ is the commit that was tested.`,
@@ -138,7 +146,7 @@ export function readmeText(rows: readonly Row[]): string {
       ({ name, cells, passed, failed, skipped, day }) =>
         `| ${[name, cells[1], passed, failed, skipped, day].join(" | ")} |`,
     ),
-    ...never(rows).map((kernel) => `| ${kernel} | not run yet | | | | |`),
+    ...never(rows).map((kernel) => `| ${kernel} | the whole suite was not run yet | | | | |`),
   ].join("\n");
 }
 
@@ -158,14 +166,16 @@ export function between(page: string, marker: string, text: string): string {
  * Writes the results of a run.
  *
  * @param answers what the kernels answered, by kernel.
+ * @param tests pieces of paths that chose the tests; none for all of them.
  */
 export async function record(
   verdicts: readonly Verdict[],
   answers: ReadonlyMap<string, Measured>,
   machine: Machine,
+  tests: readonly string[],
 ): Promise<void> {
   const day = new Date().toISOString().slice(0, 10);
-  const rows = merged((await Bun.file(ROWS).json()) as Row[], rowsOf(verdicts, machine, commitNow(), day));
+  const rows = merged((await Bun.file(ROWS).json()) as Row[], rowsOf(verdicts, machine, commitNow(), day, tests));
   await Bun.write(ROWS, JSON.stringify(rows, null, 2));
   await Bun.write(RESULTS, between(await Bun.file(RESULTS).text(), "results", resultsText(rows)));
   await Bun.write(README, between(await Bun.file(README).text(), "results", readmeText(rows)));

@@ -187,10 +187,19 @@ async function main(): Promise<boolean> {
   await getTools();
   await dropOldResults();
   const wanted = wantedKernels();
-  if (values.record && (command.length > 0 || values.append !== "")) fail("--record takes all tests, and no --append");
+  const tests = command[0] === "bun" && command[1] === "test" ? command.slice(2) : [];
+  if (
+    values.record &&
+    (command.length > tests.length + 2 || values.append !== "" || tests.some((t) => t.startsWith("-")))
+  )
+    fail("--record takes tests without flags, and no --append");
   if (values.shell && wanted.length !== 1) fail("--shell takes one kernel: --only KERNEL");
   const limitS = Number(values.limit);
-  const plan: Plan = { steps: values.shell ? [] : stepsOf(command, limitS), limitS, shell: values.shell };
+  const plan: Plan = {
+    steps: values.shell ? [] : stepsOf(command, limitS, values.record || undefined),
+    limitS,
+    shell: values.shell,
+  };
   const had: (Kernel | Verdict)[] = [];
   for (const one of wanted) had.push(await getKernel(one, values.fresh).catch((error: unknown) => missing(one, error)));
   const bootable = had.filter((one) => "image" in one);
@@ -212,7 +221,7 @@ async function main(): Promise<boolean> {
   const order = (kernel: string): number => kernels.findIndex((one) => one.kernel === kernel);
   verdicts.sort((a, b) => order(a.kernel) - order(b.kernel));
   console.log(`\n${tableOf(verdicts)}`);
-  if (values.record) await record(verdicts, answers, machine);
+  if (values.record) await record(verdicts, answers, machine, tests);
   return verdicts.every(isGood);
 }
 

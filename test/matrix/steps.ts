@@ -39,16 +39,16 @@ function stepName(path: string): string {
 /**
  * The steps of a command, or of all tests where there is none.
  *
+ * @param asks whether the kernel is asked first what it has.
  * @throws Error when no test file fits.
  */
-export function stepsOf(command: readonly string[], limitS: number): Step[] {
+export function stepsOf(command: readonly string[], limitS: number, asks: boolean = command.length === 0): Step[] {
   if (command.length > 0 && !(command[0] === "bun" && command[1] === "test")) {
     return [{ name: basename(command[0] ?? "command").replaceAll(/[^\w]+/g, "-"), command, limitS }];
   }
   const words = command.slice(2);
-  // With all tests, each kernel also says what it has.
   const ask = ["sh", "-c", "bun test/matrix/ask.ts > /out/ask.json"];
-  const first = command.length > 0 ? [] : [{ name: "ask", command: ask, limitS: 60 }];
+  const first = asks ? [{ name: "ask", command: ask, limitS: 60 }] : [];
   const flags = words.filter((word) => word.startsWith("-"));
   const files = filesOf(words.filter((word) => !word.startsWith("-")));
   if (files.length === 0) throw new Error(`no test file fits ${words.join(" ")}`);
