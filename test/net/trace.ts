@@ -20,14 +20,36 @@ export interface Trace {
   result: unknown;
 }
 
+/** How often each event had come to each party. */
+type Mark = ReadonlyMap<string, number>;
+
+/** How a run waits where it waits for nothing to happen. */
+export interface Pace {
+  /** How many times as long as usual. */
+  readonly slowness: number;
+  /** What had come by then in an earlier run. */
+  readonly follow?: readonly Mark[];
+}
+
+/** How late what came in an earlier run may be. */
+const LATE_MS = 1000;
+
 /** Collects what happens and waits for it. */
 export class Recorder {
+  /** What had come at the end of each wait for nothing to happen. */
+  readonly marks: Mark[] = [];
+  readonly #pace: Pace;
   readonly #logs = new Map<string, unknown[]>();
   readonly #counts = new Map<string, number>();
   readonly #names = new Map<number | string, string>();
   #changed: PromiseWithResolvers<void> = Promise.withResolvers<void>();
   #lastMs = performance.now();
   #frozen = false;
+
+  /** Makes one that has seen nothing. */
+  constructor(pace: Pace = { slowness: 1 }) {
+    this.#pace = pace;
+  }
 
   /** Logs that something happened to a party, with the values that came with it. */
   log(who: string, ...what: unknown[]): void {
@@ -66,10 +88,23 @@ export class Recorder {
     while (this.count(who, event) < count) await this.#changed.promise;
   }
 
-  /** Waits until nothing has happened for a while: for what must not come. */
+  /**
+   * Waits until nothing has happened for a while: for what must not come. First it waits for all that had come in the
+   * run that this one follows, which on a busy machine may be late, or may never come.
+   */
   async settle(quietMs: number = 10): Promise<void> {
+    const mark = this.#pace.follow?.[this.marks.length];
+    const untilMs = performance.now() + LATE_MS;
+    while (mark !== undefined && performance.now() < untilMs && !this.#hasCome(mark)) await Bun.sleep(quietMs / 4);
+    const quietForMs = quietMs * this.#pace.slowness;
     this.#lastMs = performance.now();
-    while (performance.now() - this.#lastMs < quietMs) await Bun.sleep(quietMs / 4);
+    while (performance.now() - this.#lastMs < quietForMs) await Bun.sleep(quietForMs / 4);
+    this.marks.push(new Map(this.#counts));
+  }
+
+  #hasCome(mark: Mark): boolean {
+    // How many pieces bytes come in is the kernel's business; how many bytes is counted as well.
+    return [...mark].every(([key, count]) => key.endsWith(" data") || (this.#counts.get(key) ?? 0) >= count);
   }
 
   /** Nothing is logged from here on. */
