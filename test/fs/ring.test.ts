@@ -14,7 +14,8 @@ setDefaultTimeout(10_000 * patience);
 const directory = scratchDirectory();
 const at = (name: string): string => join(directory, name);
 const text = "what is asked of the ring";
-writeFileSync(at("file"), text);
+for (const name of ["file", "old", "left"]) writeFileSync(at(name), text);
+mkdirSync(at("empty"));
 
 /** How many entries the ring took while something was done. */
 async function entriesOf(act: () => Promise<unknown>): Promise<number> {
@@ -44,11 +45,11 @@ const asked: readonly [name: string, operations: readonly string[], act: () => P
   ["stat", ["STATX"], () => fs.stat(at("file")), 1],
   ["lstat", ["STATX"], () => fs.lstat(at("file")), 1],
   ["mkdir", ["MKDIRAT"], () => fs.mkdir(at("directory")), 1],
-  ["rmdir", ["UNLINKAT"], () => fs.rmdir(at("directory")), 1],
+  ["rmdir", ["UNLINKAT"], () => fs.rmdir(at("empty")), 1],
   ["symlink", ["SYMLINKAT"], () => fs.symlink("file", at("symlink")), 1],
   ["link", ["LINKAT"], () => fs.link(at("file"), at("link")), 1],
-  ["rename", ["RENAMEAT"], () => fs.rename(at("link"), at("renamed")), 1],
-  ["unlink", ["UNLINKAT"], () => fs.unlink(at("renamed")), 1],
+  ["rename", ["RENAMEAT"], () => fs.rename(at("old"), at("renamed")), 1],
+  ["unlink", ["UNLINKAT"], () => fs.unlink(at("left")), 1],
 ];
 
 describe("the ring is asked", () => {
