@@ -259,7 +259,7 @@ export class Connection extends Request {
     if (this.length > 0 || (this.state & (IS_QUICK | IS_BEHIND)) !== 0) return;
     if ((this.state & SHUTS_LATER) !== 0) this.#shutNow();
     if ((this.state & CLOSES_LATER) !== 0) this.#letKernelClose();
-    else if ((this.state & WANTS_DRAIN) !== 0) this.drained();
+    else if ((this.state & WANTS_DRAIN) !== 0 && this.#room === undefined) this.drained();
   }
 
   /** There is room again. */

@@ -66,7 +66,6 @@ export class Outbox implements Gatherer {
   #chunk: Chunk = new Chunk();
   readonly #spare: Chunk[] = [];
   #chunks = 1;
-
   /** Whether the process is ending, and there will be no other submission. */
   #leaving = false;
 
@@ -267,13 +266,13 @@ export class Outbox implements Gatherer {
     for (const connection of dirty) {
       connection.state &= ~IS_DIRTY;
       if (connection.length > 0) this.#sendQuickly(connection);
+      else connection.sent();
     }
   }
 
   #sendQuickly(connection: Connection): void {
-    // The one before has not told yet how far it came, or will go on from memory of its own.
-    if ((connection.state & IS_QUICK) !== 0) return this.#mark(connection);
-    if ((connection.state & IS_BEHIND) !== 0) return;
+    // The one before has not told yet how far it came, and is followed by this one when it has.
+    if ((connection.state & (IS_QUICK | IS_BEHIND)) !== 0) return;
     const send = this.#idle.pop() ?? new QuickSend(this);
     send.connection = connection;
     send.fd = connection.fd;
@@ -320,7 +319,8 @@ export class Outbox implements Gatherer {
     connection.quick = undefined;
     if (res === length) {
       this.#release(chunk);
-      connection.sent();
+      if (connection.length > 0) this.#mark(connection);
+      else connection.sent();
     } else if (res >= 0 || res === -EAGAIN) {
       this.#moveOut(connection, chunk, start, length, Math.max(res, 0));
     } else {
