@@ -51,13 +51,13 @@ export function layoutOf(controller: Controller, namespace: Namespace, limitByte
 export class Blocks {
   readonly layout: Layout;
   readonly #channel: Channel;
-  readonly #nsid: number;
+  readonly #names: NamespaceNames;
   readonly #memory: Mapping;
 
   /** @param polled whether completions are looked for instead of being told by interrupts. */
   constructor(names: NamespaceNames, controller: Controller, namespace: Namespace, writes: boolean, polled: boolean) {
     this.layout = layoutOf(controller, namespace, driverLimit(names));
-    this.#nsid = names.nsid;
+    this.#names = names;
     const options: RingOptions = polled ? { iopoll: true } : {};
     this.#channel = new Channel(names.generic, writes ? "r+" : "r", IN_FLIGHT, options);
     this.#memory = Mapping.anonymous(IN_FLIGHT * this.layout.chunkBlocks * this.layout.blockBytes);
@@ -82,8 +82,10 @@ export class Blocks {
 
   /** Has the device put what was written where no power failure takes it. */
   flush(): void {
-    this.#channel.queue(NVME_URING_CMD_IO, uringCmd({ opcode: NVME_CMD_FLUSH, nsid: this.#nsid }));
-    this.#channel.run(1, "flush");
+    // Kernel: on a ring that is polled, 6.1 follows a stray pointer and kills the process where a command has no data.
+    using channel = new Channel(this.#names.generic, "r+", 1);
+    channel.queue(NVME_URING_CMD_IO, uringCmd({ opcode: NVME_CMD_FLUSH, nsid: this.#names.nsid }));
+    channel.run(1, "flush");
   }
 
   /** Lets go of everything. */
@@ -94,11 +96,12 @@ export class Blocks {
 
   #move(opcode: number, lba: number, blocks: number): void {
     const { blockBytes, chunkBlocks, protection } = this.layout;
+    const { nsid } = this.#names;
     let count = 0;
     for (let done = 0; done < blocks; done += chunkBlocks) {
       const part = Math.min(chunkBlocks, blocks - done);
       const memory = { address: this.#memory.address + done * blockBytes, length: part * blockBytes };
-      const command = transferCmd({ opcode, nsid: this.#nsid, lba: lba + done, blocks: part, ...memory, protection });
+      const command = transferCmd({ opcode, nsid, lba: lba + done, blocks: part, ...memory, protection });
       this.#channel.queue(NVME_URING_CMD_IO, command);
       count++;
     }
