@@ -34,6 +34,8 @@ export class Device {
   readonly counters: readonly Counters[];
   /** How it is made, for people. */
   readonly how: string;
+  /** Resolves when no queue is served any more, because the device is gone: why, if that is a failure. */
+  readonly ended: Promise<string | undefined>;
 
   private constructor(control: Control, store: Opened, info: DevInfo, how: string) {
     this.#control = control;
@@ -43,6 +45,9 @@ export class Device {
     this.#fd = openSync(`/dev/ublkc${info.id}`, "r+");
     this.counters = Array.from({ length: info.queues }, makeCounters);
     this.#threads = this.counters.map((counters, index) => startThread(this.#task(info, index, counters)));
+    this.ended = Promise.all(this.#threads.map(({ ended }) => ended)).then((reasons) =>
+      reasons.find((reason) => reason !== undefined),
+    );
   }
 
   /**
@@ -85,16 +90,10 @@ export class Device {
     return `/dev/ublkb${this.#id}`;
   }
 
-  /** Resolves when no queue is served any more, because the device is gone: why, if that is a failure. */
-  async ended(): Promise<string | undefined> {
-    const reasons = await Promise.all(this.#threads.map(({ ended }) => ended));
-    return reasons.find((reason) => reason !== undefined);
-  }
-
   /** Takes the disk away, after what was still to be written, and then the device. */
   async remove(): Promise<void> {
     await unlessGone(this.#control.stop(this.#id));
-    await this.ended();
+    await this.ended;
     // While this is open the device cannot go.
     closeSync(this.#fd);
     await unlessGone(this.#control.remove(this.#id, REMOVE_MS));

@@ -32,23 +32,27 @@ function messageOf(error: unknown): string {
 
 /** Serves a device until it is told not to, or somebody removes the device. */
 async function serve(control: Control, options: ServeOptions): Promise<number> {
-  const device = await Device.start(control, options);
-  const statistics = (): void => console.log(statisticsLine(device.counters));
-  let asked = 0;
+  let device: Device | undefined;
   let removal: Promise<void> | undefined;
+  let signals = 0;
   const stop = (): void => {
-    asked++;
+    signals++;
     if (removal !== undefined) process.exit(1);
-    if (asked === 1 && isInUse(device.path)) {
+    // While it is being started it can only be noted.
+    if (device === undefined) return;
+    if (signals === 1 && isInUse(device.path)) {
       complain(NAME, `${device.path} is in use; unmount it first, or send the signal again to remove it all the same`);
-      return;
+    } else {
+      removal = device.remove();
     }
-    removal = device.remove();
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  const { counters, ended, how, path } = (device = await Device.start(control, options));
+  const statistics = (): void => console.log(statisticsLine(counters));
   process.on("SIGUSR1", statistics);
-  console.log(`serving ${device.path} (${device.how})`);
-  const failure = await device.ended();
+  console.log(`serving ${path} (${how})`);
+  if (signals > 0) removal = device.remove();
+  const failure = await ended;
   // Somebody else may have removed it; what is left is let go of then.
   await (removal ??= device.remove());
   statistics();

@@ -321,7 +321,10 @@ describe("a disk", () => {
       succeed("fio", ...job, ...how, ...check);
       const { status, out } = await server.stop();
       expect(status).toBe(0);
-      expect(statistics(out)["errors"]).toBe(0);
+      const counted = statistics(out);
+      expect(counted["errors"]).toBe(0);
+      // All of it was read again, and a filesystem was looked for before.
+      expect(counted["reads"]).toBeGreaterThan((counted["writes"] as number) * 0.8);
     });
   }
 });
@@ -468,6 +471,17 @@ describe("the end", () => {
     expect({ status, err, left: server.left }).toEqual({ status: 0, err: "", left: false });
     expect(out).toContain("\nreads ");
   });
+});
+
+here("a signal while it is being started removes what there is", async () => {
+  const child = Bun.spawn(command("--ram", "16M", "--id", "22"), { stdout: "pipe", stderr: "pipe" });
+  // The driver's file for the device is there before the disk is.
+  expect(await eventually(() => existsSync("/dev/ublkc22"))).toBe(true);
+  child.kill("SIGTERM");
+  const complaint = await child.stderr.text();
+  await child.exited;
+  expect({ status: child.exitCode, complaint }).toEqual({ status: 0, complaint: "" });
+  expect([existsSync("/dev/ublkc22"), existsSync("/dev/ublkb22")]).toEqual([false, false]);
 });
 
 describe("what cannot be", () => {
