@@ -35,17 +35,17 @@ export class Socket<Data> extends PlainSocket {
   }
 
   /** Sends; how many bytes were taken, the rest being for after drain; -1 where nothing can be sent any more. */
-  write(data: unknown, byteOffset?: unknown, byteLength?: unknown, ...more: unknown[]): number {
+  write(data: unknown, byteOffset?: unknown, byteLength?: unknown, encoding: unknown = undefined): number {
     const connection = this.#connection;
     if ((connection.state & (IS_OPEN | IS_SHUT)) !== IS_OPEN) {
       if ((connection.state & IS_OPEN) === 0) return -1;
       // Bun looks at what it is given for as long as it could still receive.
-      partOf(data, byteOffset, byteLength, more[0], "write");
+      partOf(data, byteOffset, byteLength, encoding, "write");
       return data === undefined ? 0 : -1;
     }
     let taken: number;
-    if (byteOffset !== undefined || byteLength !== undefined || more.length > 0) {
-      taken = this.#writePart(data, byteOffset, byteLength, more[0]);
+    if (byteOffset !== undefined || byteLength !== undefined || encoding !== undefined) {
+      taken = this.#writePart(data, byteOffset, byteLength, encoding);
     } else if (typeof data === "string") taken = connection.hub.outbox.writeText(connection, data);
     else if (data instanceof Uint8Array) taken = connection.hub.outbox.write(connection, data, 0, data.length);
     else taken = this.#writePart(data, byteOffset, byteLength, undefined);
@@ -59,10 +59,10 @@ export class Socket<Data> extends PlainSocket {
   }
 
   /** Sends a last piece and closes; what does not fit at once is not sent. */
-  end(data?: unknown, byteOffset?: unknown, byteLength?: unknown, ...more: unknown[]): number {
+  end(data?: unknown, byteOffset?: unknown, byteLength?: unknown, encoding: unknown = undefined): number {
     const connection = this.#connection;
     if ((connection.state & IS_OPEN) === 0) return -1;
-    const { bytes, offset, length } = partOf(data, byteOffset, byteLength, more[0], "end");
+    const { bytes, offset, length } = partOf(data, byteOffset, byteLength, encoding, "end");
     if ((connection.state & IS_SHUT) !== 0 && data !== undefined) return -1;
     const taken = connection.hub.outbox.write(connection, bytes, offset, length);
     connection.bytesWritten += taken;
