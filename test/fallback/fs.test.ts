@@ -1,6 +1,5 @@
 /** `bun-uring/fs` where io_uring is refused, and for a user who may do nothing special: the same suite passes. */
 import { describe, expect, setDefaultTimeout } from "bun:test";
-import { tmpdir } from "node:os";
 import { scratchDirectory } from "../support/files.ts";
 import { needsThat } from "../support/kernel.ts";
 import { patience } from "../support/patience.ts";
@@ -8,13 +7,12 @@ import { answerUnder, suiteUnder, surroundings } from "../support/surroundings.t
 
 setDefaultTimeout(120_000 * patience);
 
-const suite = ["test/fs/oracle.test.ts", "test/fs/shape.test.ts"];
+const suite = ["test/fs/oracle.test.ts", "test/fs/random.test.ts", "test/fs/shape.test.ts"];
 const places = surroundings(scratchDirectory());
 describe.each([
   ["with BUN_URING_BACKEND=bun", places.variable, "bun"],
   ["where a filter answers EPERM to io_uring", places.filter, "bun"],
-  // On the disk, too: elsewhere the suite makes its files in memory.
-  ["as nobody", { ...places.nobody, env: { ...places.nobody.env, TMPDIR: tmpdir() } }, "uring"],
+  ["as nobody", places.nobody, "uring"],
 ] as const)("bun-uring/fs %s", (_, where, backend) => {
   const declare = needsThat(where.missing === undefined, where.missing ?? "");
 

@@ -56,6 +56,11 @@ export const readFile: Cases = {
   "readFile() of what is not there, as text": (fs, dir) =>
     each(["missing", "dangling", "sub"], (name) => fs.readFile(`${dir}/${name}`, "utf8")),
   "readFile() of an empty path": (fs) => settle(() => fs.readFile("")),
+  "readFile() of nothing has an error that tells where it was awaited": async (fs, dir) => {
+    const reading = async (): Promise<unknown> => await fs.readFile(`${dir}/missing`);
+    const { message, stack } = (await reading().catch((error: unknown) => error)) as Error;
+    return stack?.startsWith(`Error: ${message}`);
+  },
   "readFile() of a Buffer and a URL": (fs, dir) => {
     const path = `${dir}/hello.txt`;
     return each([Buffer.from(path), new Uint8Array(Buffer.from(path)), pathToFileURL(path)], (it) =>

@@ -341,6 +341,7 @@ export const writing: Cases = {
       const buffers = Array.from({ length: 1024 }, (_, i) => Buffer.alloc(i % 200, i));
       return (await it.writev(buffers)).bytesWritten;
     }),
+  "writev() at a position of a handle for reading": hello("r", (it) => settle(() => it.writev([dots(1)], 0))),
   "writev() of more buffers than the kernel takes": async (fs, dir) =>
     opened(fs, `${dir}/new`, "w", (it) =>
       settle(async () => (await it.writev(Array.from({ length: 1500 }, () => dots(1)))).bytesWritten),
