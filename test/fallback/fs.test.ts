@@ -9,6 +9,7 @@ setDefaultTimeout(120_000 * patience);
 
 const suite = ["test/fs/oracle.test.ts", "test/fs/random.test.ts", "test/fs/shape.test.ts"];
 const places = surroundings(scratchDirectory());
+
 describe.each([
   ["with BUN_URING_BACKEND=bun", places.variable, "bun"],
   ["where a filter answers EPERM to io_uring", places.filter, "bun"],
