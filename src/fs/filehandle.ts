@@ -232,9 +232,9 @@ function there(
     });
     void glance.begin(reactor);
   }).then(() => {
-    const done = knowledge.seekable ? make(use(handle)).begin(reactor) : instead();
+    const done = there(handle, opcode, instead, make);
     unuse();
-    return done as Promise<never>;
+    return done;
   });
 }
 
