@@ -34,6 +34,8 @@ export class Bell {
   /** Counts what was going on, so that the idle timer can tell that nothing was. */
   #activity = 0;
   #looking: Timer | undefined;
+  /** Whether the watcher has ended by itself: somebody has closed a descriptor that is not theirs. */
+  #deaf = false;
   readonly #sleepers = new Set<Sleeper>();
 
   /**
@@ -47,6 +49,7 @@ export class Bell {
       const fd = syscalls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
       if (fd < 0) throw new UringError(fd, "eventfd");
       this.#fd = fd;
+      this.#deaf = false;
     }
     this.#sleepers.add(sleeper);
     return this.#fd;
@@ -72,11 +75,18 @@ export class Bell {
       else looking = true;
     }
     this.#activity++;
-    if (waiting) {
+    const watching = waiting && !this.#deaf;
+    if (watching) {
       if (this.#reader === undefined) this.#watch();
     } else if (this.#reader !== undefined && !this.#idle) this.#watchIdle();
-    if (looking && !waiting) this.#looking ??= setInterval(() => this.#wakeAll(), LOOK_MS).unref();
+    if ((waiting || looking) && !watching) this.#look(waiting);
     else this.#stopLooking();
+  }
+
+  #look(refed: boolean): void {
+    this.#looking ??= setInterval(() => this.#wakeAll(), LOOK_MS);
+    if (refed) this.#looking.ref();
+    else this.#looking.unref();
   }
 
   #watch(): void {
@@ -85,9 +95,17 @@ export class Bell {
     const reader = Bun.file(this.#fd).stream().getReader() as Reader;
     this.#reader = reader;
     const pull = (): void => {
-      reader.read().then(ring, ring);
+      reader.read().then(ring, lost);
     };
-    const ring = (): void => {
+    const lost = (): void => {
+      if (this.#reader !== reader) return;
+      this.#reader = undefined;
+      this.#deaf = true;
+      this.#wakeAll();
+      this.settle();
+    };
+    const ring = ({ done }: { readonly done: boolean }): void => {
+      if (done) return lost();
       if (this.#reader !== reader) return;
       // What was read says nothing: one signal may stand for many completions, and for completions already seen.
       this.#wakeAll();

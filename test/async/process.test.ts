@@ -96,6 +96,29 @@ test.each(["--hot", "--watch"] as const)(
   20_000,
 );
 
+test("a process whose watched descriptor somebody has closed goes on, ends, and does not spin", () => {
+  const path = join(directory, "closed.ts");
+  writeFileSync(
+    path,
+    `import { io } from ${JSON.stringify(source)};
+     import { closeSync, readdirSync, readlinkSync } from "node:fs";
+     import { Timespec } from ${JSON.stringify(resolve(source, "../../ring/structs.ts"))};
+     const waiting = io.timeout(Timespec.ofMs(200));
+     await Bun.sleep(10);
+     const watched = readdirSync("/proc/self/fd").filter((fd) => {
+       try { return readlinkSync("/proc/self/fd/" + fd) === "anon_inode:[eventfd]"; } catch { return false; }
+     });
+     closeSync(Number(watched.at(-1)));
+     console.log(await waiting, await io.timeout(Timespec.ofMs(20)));
+     const before = process.cpuUsage();
+     await io.timeout(Timespec.ofMs(500));
+     const { user, system } = process.cpuUsage(before);
+     console.log(user + system < 250_000 ? "rests" : "spins " + (user + system));`,
+  );
+  const { exitCode, stdout } = run([...bun, path]);
+  expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "-62 -62\nrests\n" });
+}, 20_000);
+
 test("bun test ends with requests in flight", () => {
   const path = join(directory, "inner.test.ts");
   writeFileSync(
