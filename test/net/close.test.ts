@@ -2,7 +2,7 @@
 import { describe } from "bun:test";
 import { connect as connectNode, createServer as createNodeServer, type Socket as NodeSocket } from "node:net";
 import type { Handlers, Socket } from "./kinds.ts";
-import { paired, same, type Stage } from "./support.ts";
+import { differs, paired, same, type Stage } from "./support.ts";
 
 const echo: Handlers = { data: (socket, data) => void socket.write(data) };
 const half = { allowHalfOpen: true };
@@ -364,6 +364,48 @@ describe("a peer that resets", () => {
     await t.until("server", "close");
     return [wrote > 0, server.write("x"), server.readyState];
   });
+});
+
+describe("write() to a peer that has gone, before anybody is told", () => {
+  const twice = async (t: Stage, how: "resetAndDestroy" | "destroy" | "end", bytes: number): Promise<void> => {
+    const own: Handlers = {
+      ...echo,
+      // Which of the two failures it was is the kernel's business.
+      close: (_, error) => t.log("told", error === undefined ? "closed" : "closed by a failure"),
+    };
+    const [server, node] = await fromNode(t, {}, { socket: t.handlers("server", own, ["close", "end"]) });
+    await t.settle();
+    node[how]();
+    const what = Buffer.alloc(bytes, 97);
+    const took = [server.write(what), server.write(what)].map((wrote) =>
+      wrote < 0 ? "refused" : "taken or to be waited for",
+    );
+    t.log("writes", ...took, server.readyState);
+    await t.until("node", "close");
+    await t.settle();
+    t.log("writes", "later", server.write(what), server.readyState);
+  };
+
+  for (const [size, bytes] of [
+    ["little", 5],
+    ["much", 100_000],
+  ] as const) {
+    same(`by end(): ${size}`, async (t) => twice(t, "end", bytes));
+
+    differs(
+      `by resetAndDestroy(): ${size}`,
+      "Bun's own has the write take the failure away, and tells close() of none",
+      async (t) => twice(t, "resetAndDestroy", bytes),
+      ({ logs, result }) => ({
+        logs: {
+          ...logs,
+          told: ["closed by a failure"],
+          writes: [["taken or to be waited for", "taken or to be waited for", 1], ...(logs["writes"] ?? []).slice(1)],
+        },
+        result,
+      }),
+    );
+  }
 });
 
 describe("what node:net sees", () => {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { expectedBackend } from "../support/backend.ts";
 import { bun } from "../support/child.ts";
 import { patience } from "../support/patience.ts";
 
@@ -96,6 +97,66 @@ test.concurrent.each(all.filter((name) => / exit$|keeps it$|catches$/.test(name)
     const expected = await inTurn(async () => lastWords("theirs", name));
     expect(expected.heard).toMatch(/last words|z$/);
     expect(await inTurn(async () => lastWords("ours", name))).toEqual(expected);
+  },
+  10 * LIMIT_MS * patience,
+);
+
+/** What became of what a program wrote to a listener that reads only later. */
+interface Lost {
+  /** Whether the program ended before anything was read. */
+  endsUnread: boolean;
+  /** How many bytes of those that were taken did not arrive. */
+  lost: number;
+  /** Whether there were any. */
+  wrote: boolean;
+}
+
+/** How much of what a program wrote to a listener that reads only later was lost. */
+async function lost(whose: "theirs" | "ours", what: string): Promise<Lost> {
+  const { promise: all, resolve } = Promise.withResolvers<number>();
+  let read: () => void = () => undefined;
+  const listener = createServer((socket) => {
+    let got = 0;
+    socket.on("error", () => resolve(got)).on("close", () => resolve(got));
+    socket.pause();
+    read = () => void socket.on("data", ({ length }: Buffer) => (got += length)).resume();
+  });
+  await new Promise<void>((listening) => void listener.listen(0, "127.0.0.1", listening));
+  try {
+    const { port } = listener.address() as { port: number };
+    const running = outcome(whose, what, port);
+    const endsUnread = await Promise.race([running.then(() => true), Bun.sleep(1500 * patience).then(() => false)]);
+    read();
+    const { log } = await running;
+    return { endsUnread, lost: (log[0] as number) - (await all), wrote: (log[0] as number) > 0 };
+  } finally {
+    listener.close();
+  }
+}
+
+/**
+ * Where the module does something else than Bun's own: what is short is gathered and sent at the end of the tick, and
+ * so it may be taken without the kernel having room. Bun's own takes what the kernel has taken, and no more.
+ */
+const gathered: Readonly<Record<string, { endsUnread: boolean; mostLost: number }>> = {
+  // The process stays until the peer has read the rest.
+  "- full of little, then end()": { endsUnread: false, mostLost: 0 },
+  // Nothing can stay.
+  "- full of little, then process.exit()": { endsUnread: true, mostLost: 65_536 },
+};
+
+test.concurrent.each(all.filter((name) => name.startsWith("- full")))(
+  "a process whose peer reads later: %s",
+  async (name) => {
+    const expected = await inTurn(async () => lost("theirs", name));
+    expect(expected).toEqual({ endsUnread: true, lost: 0, wrote: true });
+    const actual = await inTurn(async () => lost("ours", name));
+    const known = expectedBackend === "uring" ? gathered[name] : undefined;
+    if (known === undefined) expect(actual).toEqual(expected);
+    else {
+      expect(actual).toEqual({ ...expected, endsUnread: known.endsUnread, lost: actual.lost });
+      expect(actual.lost).toBeWithin(0, known.mostLost + 1);
+    }
   },
   10 * LIMIT_MS * patience,
 );

@@ -228,3 +228,23 @@ export function paired(title: string, body: Case, limitMs: number = LIMIT_MS): v
   ] as const;
   test(title, async () => void (await compare(body, pairs, limitMs)), 6 * limitMs * patience);
 }
+
+/**
+ * Declares a case in which the module does something else than Bun's own, and says why.
+ *
+ * @param expected what the module does, from what Bun's own does.
+ */
+export function differs(title: string, why: string, body: Case, expected: (theirs: Trace) => Trace): void {
+  test(
+    `${title} (not as Bun's own: ${why})`,
+    async () => {
+      const [oracle] = await run(body, { net: theirs, pace: { slowness: 2 } });
+      const [actual] = await run(body, { net: ours, pace: { slowness: 2 } });
+      const other = expected(oracle);
+      // Where they are the same there is nothing to be explained any more.
+      expect(other).not.toEqual(oracle);
+      expect(actual).toEqual(module.backend() === "bun" ? oracle : other);
+    },
+    3 * LIMIT_MS * patience,
+  );
+}

@@ -84,6 +84,19 @@ function freePort(): number {
   return listener.port;
 }
 
+/** Writes to a peer that does not read until nothing more is taken; logs how much was. */
+async function fill(pieceBytes: number): Promise<Socket> {
+  const client = await connect(peer);
+  const piece = Buffer.alloc(pieceBytes, 97);
+  let taken = 0;
+  for (let tries = 0; tries < 5; tries++) {
+    for (let wrote = pieceBytes; wrote === pieceBytes; taken += wrote) wrote = client.write(piece);
+    await Bun.sleep(2);
+  }
+  log.push(taken);
+  return client;
+}
+
 /** What a Worker does with sockets: this file in it, with a name of what to do. */
 async function inWorker(name: string): Promise<Worker> {
   const worker = new Worker(import.meta.url, { argv: [whose, name] });
@@ -296,6 +309,10 @@ const programs: Record<string, () => unknown> = {
     process.on("exit", () => client.write("last words"));
     process.exit(0);
   },
+  "- full of little, then end()": async () => (await fill(100)).end(),
+  "- full of much, then end()": async () => (await fill(100_000)).end(),
+  "- full of little, then process.exit()": async () => [await fill(100), process.exit(0)],
+  "- full of much, then process.exit()": async () => [await fill(100_000), process.exit(0)],
   "- a greeter": () => {
     const { port } = listen({ ...quiet, open: (it) => void it.write("hi") });
     // Told once it waits: what it needs for that is not to be what it runs out of.
