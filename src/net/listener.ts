@@ -13,7 +13,7 @@ import { Connection } from "./connection.ts";
 import { areHandlers, Handlers, refusalOf } from "./handlers.ts";
 import { hub, type Hub, type Stoppable } from "./hub.ts";
 import { Members } from "./members.ts";
-import { addressOfSocket, bind, duplicate, makeSocket, setNoDelay, shutDown, startListening } from "./system.ts";
+import { addressOfSocket, bind, takeOver, makeSocket, setNoDelay, shutDown, startListening } from "./system.ts";
 
 const ACCEPT: Operation = { name: "IORING_OP_ACCEPT", prep: () => undefined, yields: "descriptor", wide: false };
 
@@ -38,7 +38,7 @@ export interface Base {
  */
 export function baseByBun(options: Bun.TCPSocketListenOptions<unknown>): Base {
   const listener = Bun.listen(options) as Bun.TCPSocketListener<unknown> & { readonly fd: number };
-  const fd = duplicate(listener.fd);
+  const fd = takeOver(listener.fd);
   const { hostname, port } = listener;
   listener.stop(true);
   if (fd < 0) throw failure(fd, hostname, port);

@@ -32,6 +32,8 @@ const [FCNTL, SOCKET, SENDTO, RECVFROM, SHUTDOWN, BIND, LISTEN, GETSOCKNAME, GET
 
 /** fcntl(2): the lowest free descriptor, closed by exec. */
 const F_DUPFD_CLOEXEC = 1030;
+/** The same: the flags. */
+const F_SETFL = 4;
 const IP_TOS = 1;
 const IPV6_TCLASS = 67;
 const IPPROTO_IPV6 = 41;
@@ -58,9 +60,12 @@ export function makeSocket(family: number): number {
   return call(SOCKET, family, SOCK_STREAM | SOCK_CLOEXEC, 0, 0, 0);
 }
 
-/** Another descriptor of the same. */
-export function duplicate(fd: number): number {
-  return call(FCNTL, fd, F_DUPFD_CLOEXEC, 0, 0, 0);
+/** Another descriptor of the same socket, which blocks from now on: its descriptor, or -errno. */
+export function takeOver(fd: number): number {
+  const own = call(FCNTL, fd, F_DUPFD_CLOEXEC, 0, 0, 0);
+  // Kernel: where it does not, accepting through a ring does not wait either, on kernels of 5.10's age.
+  if (own >= 0) call(FCNTL, own, F_SETFL, 0, 0, 0);
+  return own;
 }
 
 /** close(2). */
