@@ -44,11 +44,15 @@ interface Failure extends Error {
   errno?: number;
 }
 
-/** An error without a trace: where a completion is dealt with says nothing to anybody. */
+/** An error whose stack is its message: where a completion is dealt with says nothing to anybody. */
 function plainError(message: string): Error {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;
   const error = new Error(message);
   Error.stackTraceLimit = stackTraceLimit;
-  return error;
+  stack.value = `Error: ${message}`;
+  return Object.defineProperty(error, "stack", stack);
 }
+
+/** How an error has its stack, used again for each. */
+const stack: PropertyDescriptor = { value: "", writable: true, configurable: true, enumerable: false };

@@ -112,8 +112,12 @@ export class Transfer<T> extends Job<T> {
   protected override next(_reactor: Reactor, res: number): void {
     this.#after();
     if (res >= 0) this.resolve(this.#made(res));
-    // Of a call that has a position Bun names the descriptor.
-    else this.reject(systemError(res, this.#syscall, this.c === HERE ? {} : { fd: this.#fd }));
+    else this.reject(systemError(res, this.#syscall, this.#named ? { fd: this.#fd } : {}));
+  }
+
+  /** Bun names the descriptor where the call has a position, but for this one. */
+  get #named(): boolean {
+    return this.c !== HERE && this.#syscall !== "pwritev";
   }
 
   override fail(error: unknown): void {

@@ -23,23 +23,8 @@ const waitsOn: Divergence = {
   theirs: (value) => value === "still waiting",
 };
 
-/** Which properties an error has that a call ended with. */
-function keysOf(value: unknown): readonly string[] {
-  return (value as { value: { keys: readonly string[] } }).value.keys;
-}
-
 /** The cases by title. They are none where the module runs on Bun's own implementation. */
 export const divergences: Readonly<Record<string, Divergence>> = {
   "readFile() of a pipe that nobody writes to, aborted": waitsOn,
   "readFile() of a pipe that nobody opens, aborted": waitsOn,
-  "writev() at a position of a handle for reading": {
-    reason: "Bun's errors of calls that have a position name the descriptor, but for this one",
-    ours: (value) => keysOf(value).includes("fd"),
-    theirs: (value) => !keysOf(value).includes("fd"),
-  },
-  "readFile() of nothing has an error that tells where it was awaited": {
-    reason: "an error that is made of a completion has no stack; Bun finds out which function awaits a call",
-    ours: (value) => value === undefined,
-    theirs: (value) => value === true,
-  },
 };
