@@ -14,7 +14,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { ENODEV } from "bun-uring";
 import { complain } from "../support/messages.ts";
-import { SECTOR, UBLK_S_DEV_DEAD, UBLK_S_DEV_FAIL_IO, UBLK_S_DEV_LIVE, UBLK_S_DEV_QUIESCED } from "./abi.ts";
+import {
+  type DevInfo,
+  SECTOR,
+  UBLK_S_DEV_DEAD,
+  UBLK_S_DEV_FAIL_IO,
+  UBLK_S_DEV_LIVE,
+  UBLK_S_DEV_QUIESCED,
+} from "./abi.ts";
 import { Control, errnoOf } from "./control.ts";
 import { Device, isInUse } from "./device.ts";
 import { readTask, type ServeOptions, type Task, USAGE } from "./options.ts";
@@ -74,11 +81,13 @@ async function list(control: Control): Promise<number> {
   const ids = names.map((name) => Number(/^ublkc(\d+)$/.exec(name)?.[1])).sort((a, b) => a - b);
   const rows = [["device", "state", "bytes", "queues", "depth", "process"]];
   for (const id of ids) {
-    const { state, queues, depth, pid } = await control.info(id);
+    const info = await infoOf(control, id);
+    if (info === undefined) continue;
+    const { state, queues, depth, pid } = info;
     const size = `/sys/block/ublkb${id}/size`;
     const bytes = existsSync(size) ? String(Number(readFileSync(size, "utf8")) * SECTOR) : "-";
-    const process = state === UBLK_S_DEV_LIVE ? String(pid) : "-";
-    rows.push([`/dev/ublkb${id}`, states[state] ?? String(state), bytes, String(queues), String(depth), process]);
+    const server = state === UBLK_S_DEV_LIVE ? String(pid) : "-";
+    rows.push([`/dev/ublkb${id}`, states[state] ?? String(state), bytes, String(queues), String(depth), server]);
   }
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   for (const row of rows)
@@ -89,6 +98,16 @@ async function list(control: Control): Promise<number> {
         .trimEnd(),
     );
   return 0;
+}
+
+/** What the driver knows of a device; undefined where it has been removed meanwhile. */
+async function infoOf(control: Control, id: number): Promise<DevInfo | undefined> {
+  try {
+    return await control.info(id);
+  } catch (error) {
+    if (errnoOf(error) === ENODEV) return undefined;
+    throw error;
+  }
 }
 
 /** Removes devices; says which cannot be. */

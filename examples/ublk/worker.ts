@@ -12,11 +12,14 @@ function say(answer: Answer): void {
 
 try {
   const queue = new Queue(workerData as QueueTask);
-  queue.fetch();
-  say({ fetched: true });
-  const result = queue.run();
-  queue.close();
-  if (result < 0) say({ failure: `the driver refuses a command: ${errnoName(result)}, ${errnoMessage(result)}` });
+  try {
+    queue.fetch();
+    say({ fetched: true });
+    const result = queue.run();
+    if (result < 0) say({ failure: `the driver refuses a command: ${errnoName(result)}, ${errnoMessage(result)}` });
+  } finally {
+    queue.close();
+  }
 } catch (error) {
   say({ failure: error instanceof Error ? error.message : String(error) });
 }
