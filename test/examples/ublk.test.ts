@@ -19,13 +19,21 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import * as abi from "../../examples/ublk/abi.ts";
+import { backendOf, type Store } from "../../examples/ublk/backend.ts";
 import { parseSize, readTask } from "../../examples/ublk/options.ts";
 import { Request } from "../../examples/ublk/request.ts";
 import { makeCounters, READS, statisticsLine } from "../../examples/ublk/stats.ts";
-import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, Ring } from "../../src/index.ts";
+import {
+  EOPNOTSUPP,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  Mapping,
+  Ring,
+} from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { readDirect, writeDirect } from "../support/disk.ts";
-import { pattern, scratchDirectory } from "../support/files.ts";
+import { openFile, pattern, scratchDirectory } from "../support/files.ts";
 import { type Declare, needsThat } from "../support/kernel.ts";
 import { eventually, example, type Outcome, run, treeOf } from "./programs.ts";
 
@@ -137,6 +145,65 @@ describe("what the driver is told and tells", () => {
     b[READS] = 3;
     expect(statisticsLine([a, b])).toStartWith("reads 5 (0 bytes), writes 0 ");
   });
+});
+
+describe("backendOf()", () => {
+  const size = 2 ** 20;
+  const files = scratchDirectory();
+
+  /** Does requests one after another, as a queue does. */
+  function server(kind: "ram" | "file"): {
+    ring: Ring;
+    ask: (op: number, at: number, data: number, flags?: number) => number;
+    data: Mapping;
+  } {
+    const ring = new Ring(4);
+    const data = Mapping.anonymous(size);
+    const store: Store =
+      kind === "ram"
+        ? { kind, memory: new SharedArrayBuffer(size) }
+        : { kind, fd: openFile(files, "backend", Buffer.alloc(size)) };
+    const backend = backendOf(store, ring, data.bytes);
+    const ask = (op: number, at: number, length: number, flags: number = 0): number => {
+      const request = new Request(0, data.address, 0);
+      Object.assign(request, { op, offset: at, length, flags });
+      const outcome = backend.serve(request);
+      return typeof outcome === "number" ? outcome : complete(ring);
+    };
+    return { ring, ask, data };
+  }
+
+  for (const kind of ["ram", "file"] as const) {
+    test(`serves what a disk is asked for from a ${kind}`, () => {
+      const { ring, ask, data } = server(kind);
+      using _ = ring;
+      const wanted = pattern(size, 5);
+      data.bytes.set(wanted);
+      expect(ask(abi.UBLK_IO_OP_WRITE, 0, size)).toBe(size);
+      expect(ask(abi.UBLK_IO_OP_FLUSH, 0, 0)).toBe(0);
+      // Within a page; over the edges of pages; whole pages.
+      for (const [at, length] of [
+        [512, 1024],
+        [4096 + 512, 8192],
+        [65536, 131072],
+        [size - 512, 512],
+      ] as const) {
+        expect(ask(abi.UBLK_IO_OP_WRITE_ZEROES, at, length)).toBe(0);
+        wanted.fill(0, at, at + length);
+      }
+      const noHole = ask(abi.UBLK_IO_OP_WRITE_ZEROES, 4096 * 100, 8192, abi.UBLK_IO_F_NOUNMAP);
+      // Not every filesystem can; the kernel writes zeros itself then.
+      if (noHole === 0) wanted.fill(0, 4096 * 100, 4096 * 102);
+      else expect([kind, noHole]).toEqual(["file", -EOPNOTSUPP]);
+      expect(ask(abi.UBLK_IO_OP_DISCARD, 4096 * 120, 4096)).toBe(0);
+      wanted.fill(0, 4096 * 120, 4096 * 121);
+      data.bytes.fill(0xee);
+      expect(ask(abi.UBLK_IO_OP_READ, 0, size)).toBe(size);
+      expect(Buffer.from(data.bytes).equals(wanted)).toBe(true);
+      expect(ask(99, 0, 512)).toBe(-EOPNOTSUPP);
+      data.close();
+    });
+  }
 });
 
 describe("failures that need no driver", () => {
