@@ -1,7 +1,19 @@
 /** A disk's files and what is known of it, and a channel for commands to it. */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { basename } from "node:path";
-import { EACCES, errnoMessage, errnoName, ENOTTY, EOPNOTSUPP, EPERM, Mapping, Ring, type RingOptions } from "bun-uring";
+import {
+  EACCES,
+  EINVAL,
+  errnoMessage,
+  errnoName,
+  ENOTTY,
+  EOPNOTSUPP,
+  EPERM,
+  Mapping,
+  Ring,
+  type RingOptions,
+  UringError,
+} from "bun-uring";
 import {
   NVME_ADMIN_IDENTIFY,
   NVME_ID_CNS_CTRL,
@@ -101,7 +113,8 @@ export class Channel {
       this.#ring = new Ring(entries, { sqe128: true, cqe32: true, ...options });
     } catch (error) {
       closeSync(this.#fd);
-      throw error;
+      if (!(error instanceof UringError) || error.errno !== -EINVAL) throw error;
+      throw new Error("this kernel's io_uring has no room for such commands: they need Linux 5.19");
     }
   }
 

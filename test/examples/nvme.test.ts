@@ -15,7 +15,7 @@ import { DeviceError, statusMessage } from "../../examples/nvme/status.ts";
 import { layoutOf } from "../../examples/nvme/transfer.ts";
 import { readDirect, writeDirect } from "../support/disk.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
-import { type Declare, needs, needsThat } from "../support/kernel.ts";
+import { type Declare, has, needs, needsThat } from "../support/kernel.ts";
 import { example, type Outcome, run } from "./programs.ts";
 
 const nvme = (...args: string[]): Outcome => run([...example("nvme"), ...args]);
@@ -264,6 +264,19 @@ const directory = scratchDirectory();
 function cell(table: Buffer, name: string): string | undefined {
   return new RegExp(`^${name} +(.*)$`, "m").exec(String(table))?.[1];
 }
+
+const old = existsSync(disk) && !has("IORING_OP_URING_CMD");
+needsThat(old, "a kernel without IORING_OP_URING_CMD")("a kernel that takes no commands is told so", () => {
+  for (const args of [
+    ["identify", disk],
+    ["read", disk, "--lba", "0"],
+  ]) {
+    expect(nvme(...args)).toMatchObject({
+      status: 1,
+      stderr: "nvme: this kernel's io_uring has no room for such commands: they need Linux 5.19\n",
+    });
+  }
+});
 
 describe("on a disk", () => {
   here("identify says what the system says, whichever way the disk is named", () => {
