@@ -171,8 +171,11 @@ async function crowd(whose: "theirs" | "ours"): Promise<{ first: boolean; more: 
     const { value } = await child.stdout.getReader().read();
     const port = Number(new TextDecoder().decode(value));
     let greeted = 0;
-    const settle = async (): Promise<number> => {
-      for (let before = -1; before !== greeted; await Bun.sleep(150)) before = greeted;
+    /** How many were greeted when nobody more is; those that must be are waited for. */
+    const settle = async (least: number): Promise<number> => {
+      const until = performance.now() + 5000 * patience;
+      while (greeted < least && performance.now() < until) await Bun.sleep(10);
+      for (let before = -1; before !== greeted; await Bun.sleep(150 * patience)) before = greeted;
       return greeted;
     };
     for (let i = 0; i < 100; i++) {
@@ -180,12 +183,12 @@ async function crowd(whose: "theirs" | "ours"): Promise<{ first: boolean; more: 
       socket.once("data", () => [greeted++, sockets.push(socket)]);
       socket.on("error", () => undefined);
     }
-    const first = await settle();
+    const first = await settle(40);
     const more: number[] = [];
     for (let round = 0; round < 2; round++) {
       for (const socket of sockets.splice(0, 20)) socket.destroy();
       const before = greeted;
-      more.push((await settle()) - before);
+      more.push((await settle(before + 20)) - before);
     }
     return { first: first > 20 && first < 64, more };
   } finally {
