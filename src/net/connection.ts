@@ -173,7 +173,7 @@ export class Connection extends Request {
     else if (res > 0 || res === -ENOBUFS || res === -ECANCELED || res === -EINTR || res === -EAGAIN) this.#goOn(res);
     else if (this.hub.receives.fallsBack(res)) this.#receive();
     else {
-      this.close(failureOf(res));
+      this.close(failureOf(this.#broken === 0 ? res : this.#broken));
       settlePromises();
     }
   }

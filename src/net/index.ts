@@ -2,6 +2,7 @@
 import { backend } from "../async/backend.ts";
 import { Connecting } from "./connect.ts";
 import { Handlers } from "./handlers.ts";
+import { hub } from "./hub.ts";
 import { baseByBun, baseOnPath, Listener } from "./listener.ts";
 import { refuseTls, wantedOf } from "./options.ts";
 
@@ -38,8 +39,9 @@ export function listen(options: Bun.TCPSocketListenOptions<unknown> | Bun.UnixSo
   const wanted = wantedOf(options);
   if (wanted === undefined) return Bun.listen(options as Bun.TCPSocketListenOptions<unknown>);
   const { unix, socket, data, halfOpen } = wanted;
+  const shared = hub();
   const base = unix === undefined ? baseByBun(options as Bun.TCPSocketListenOptions<unknown>) : baseOnPath(unix);
-  return new Listener(base, socket, data, halfOpen);
+  return new Listener(shared, base, socket, data, halfOpen);
 }
 
 /**

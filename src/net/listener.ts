@@ -11,9 +11,18 @@ import { unlinkSync } from "node:fs";
 import { pathOf, placeOf, unixAddress } from "./addresses.ts";
 import { Connection } from "./connection.ts";
 import { areHandlers, Handlers, refusalOf } from "./handlers.ts";
-import { hub, type Hub, type Stoppable } from "./hub.ts";
+import type { Hub, Stoppable } from "./hub.ts";
 import { Members } from "./members.ts";
-import { addressOfSocket, bind, takeOver, makeSocket, setNoDelay, shutDown, startListening } from "./system.ts";
+import {
+  addressOfSocket,
+  bind,
+  closeNow,
+  takeOver,
+  makeSocket,
+  setNoDelay,
+  shutDown,
+  startListening,
+} from "./system.ts";
 
 const ACCEPT: Operation = { name: "IORING_OP_ACCEPT", prep: () => undefined, yields: "descriptor", wide: false };
 
@@ -57,7 +66,7 @@ export function baseOnPath(unix: string): Base {
   const bound = bind(fd, address);
   const res = bound < 0 ? bound : startListening(fd, BACKLOG);
   if (res >= 0) return { fd, hostname: undefined, port: undefined, unix: path };
-  hub().discard(fd);
+  closeNow(fd);
   throw failure(res, unix, undefined);
 }
 
@@ -78,11 +87,11 @@ export class Listener<Data> implements Stoppable {
   #fd: number;
 
   /** @internal Starts accepting. */
-  constructor(base: Base, handlers: Bun.SocketHandler<Data>, data: Data, halfOpen: boolean) {
+  constructor(shared: Hub, base: Base, handlers: Bun.SocketHandler<Data>, data: Data, halfOpen: boolean) {
     this.#data = data;
     this.#base = base;
     this.#fd = base.fd;
-    this.#hub = hub();
+    this.#hub = shared;
     this.#handlers = new Handlers(handlers as Bun.SocketHandler<unknown>);
     this.#members = new Members(this);
     this.#halfOpen = halfOpen;

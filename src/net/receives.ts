@@ -82,8 +82,8 @@ export class Receives {
         return true;
       } catch (error) {
         if (!(error instanceof UringError)) throw error;
-        if (error.errno === -EINVAL) return false;
-        if (error.code !== "EEXIST") throw error;
+        // The kernel has no such buffers, or no memory for them: there are other ways.
+        if (error.code !== "EEXIST") return false;
       }
     }
     return false;
