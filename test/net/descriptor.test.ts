@@ -81,7 +81,11 @@ describe("options of", () => {
   same("a connection after setNoDelay() and setKeepAlive()", async (t) => {
     const client = await t.client(t.server());
     const seen: unknown[] = [];
-    for (const on of [false, true, undefined]) seen.push([client.setNoDelay(on), asked(client)]);
+    for (const on of [false, true, undefined, true, null, true, 0, 1] as (boolean | undefined)[]) {
+      seen.push([client.setNoDelay(on), asked(client)]);
+    }
+    client.setNoDelay(false);
+    seen.push([client.setNoDelay(), asked(client)]);
     const keep: [boolean?, number?][] = [[true], [true, 5000], [true, 1500], [true, 999], [false, 7000], [true, 0], []];
     for (const some of keep) seen.push([client.setKeepAlive(...some), asked(client)]);
     return seen;
