@@ -344,8 +344,6 @@ export class Reactor implements Sleeper {
         const stuck = engine.errno === EAGAIN || engine.errno === EBUSY;
         if (this.gatherers.length > 0) this.#settle();
         const reaped = this.#reap();
-        // Whoever was told may have had the ring closed.
-        if (engine.closed) return;
         this.#room = engine.sqSpaceLeft();
         if (this.#budget <= 0) return this.#yield();
         if (stuck && reaped === 0) this.#retry();
@@ -518,6 +516,8 @@ export class Reactor implements Sleeper {
     for (const ending of [...this.endings]) ending.end(new UringError(ECANCELED, "close"));
     this.cancelAll();
     if (this.#table.size > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
+    // Promises can go on within a turn, which is not to lose its ring.
+    while (this.#turning) await new Promise((resolve) => setImmediate(resolve));
     // Descriptors that were discarded are closed by the kernel, for which closing the ring waits.
     this.engine.submit();
     this.engine.close();

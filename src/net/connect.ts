@@ -1,5 +1,5 @@
 /** Connecting. */
-import { ECONNREFUSED, ECONNRESET, EINVAL } from "../abi/errno.gen.ts";
+import { ECANCELED, ECONNREFUSED, ECONNRESET, EINVAL } from "../abi/errno.gen.ts";
 import { AF_INET6, AF_INET, AF_UNIX } from "../abi/linux.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { type Operation, Request } from "../async/request.ts";
@@ -13,7 +13,7 @@ import { type Handlers, settlePromises } from "./handlers.ts";
 import { hub, type Hub } from "./hub.ts";
 import type { CalledBack } from "./outbox.ts";
 import { Socket } from "./socket.ts";
-import { makeSocket, setNoDelay } from "./system.ts";
+import { closeNow, makeSocket, setNoDelay } from "./system.ts";
 
 const CONNECT: Operation = { name: "IORING_OP_CONNECT", prep: prepConnect, yields: "count", wide: false };
 
@@ -110,7 +110,11 @@ export class Connecting implements CalledBack {
 
   /** There is a connection. */
   calledBack(): void {
-    const { clients } = this.#hub;
+    const { clients, reactor } = this.#hub;
+    if (reactor.closing) {
+      closeNow(this.#fd);
+      return this.#fail(failureOf(-ECANCELED));
+    }
     const made = new Connection(this.#hub, this.#fd, this.#handlers, clients, this.#data, this.#halfOpen);
     this.#resolve(made.socket);
     made.begin(this.#res);

@@ -1,5 +1,6 @@
 /** What leaves together: the writes of a tick, of one connection and of many. */
 import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { IORING_FEAT_CQE_SKIP } from "../../src/abi/constants.gen.ts";
 import { io } from "../../src/async/io.ts";
 import { hub } from "../../src/net/hub.ts";
@@ -119,6 +120,31 @@ describe.skipIf(!uring)("write() (needs io_uring)", () => {
     for (let at = 0; at < taken; at += 8000) expect(all[at]).toBe((at / 8000) & 0xff);
     client.end();
   });
+});
+
+describe.skipIf(!uring)("io.close() (needs io_uring)", () => {
+  for (const event of ["open", "data", "close"] as const) {
+    test(`in ${event} ends all connections, and leaves no descriptor`, async () => {
+      const before = readdirSync("/proc/self/fd").length;
+      const closing: Promise<void>[] = [];
+      let closed = 0;
+      const act: Bun.SocketHandler<undefined> = { [event]: () => void closing.push(io.close()) };
+      const server = listen({ hostname: "127.0.0.1", port: 0, socket: { ...quiet, ...act } });
+      const socket = {
+        ...quiet,
+        open: (client: Bun.Socket<undefined>) => void client.end("x"),
+        close: () => void closed++,
+      };
+      const to = { hostname: "127.0.0.1", port: server.port, socket };
+      const clients = await Promise.allSettled(Array.from({ length: 5 }, () => connect(to)));
+      await until(() => closing.length > 0);
+      await Promise.all(closing);
+      const open = clients.filter(({ status }) => status === "fulfilled").length;
+      expect(closed).toBe(open);
+      expect((server as { fd?: number }).fd).toBe(-1);
+      await until(() => readdirSync("/proc/self/fd").length <= before);
+    });
+  }
 });
 
 describe.skipIf(!uring)("a listener (needs io_uring)", () => {
