@@ -233,6 +233,25 @@ describe("a handler that throws", () => {
     });
   }
 
+  same("from drain has its error told, and drain comes again", async (t) => {
+    let drains = 0;
+    const chunk = Buffer.alloc(16 << 20);
+    const own: Handlers = {
+      drain: (socket) => {
+        if (++drains === 1) {
+          socket.write(chunk);
+          throw new Error("in drain");
+        }
+        if (drains === 2) socket.end();
+      },
+      error: () => undefined,
+    };
+    const quiet: Handlers = { data: () => undefined, close: () => t.log("server", "close") };
+    const client = await t.client(t.server({}, { socket: quiet }), own);
+    client.write(chunk);
+    await t.until("server", "close");
+  });
+
   same("again and again is told again and again", async (t) => {
     const server = t.server({ data: thrower("data") });
     const client = await t.client(server);

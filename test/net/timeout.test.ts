@@ -16,6 +16,7 @@ const cases: Record<string, (socket: Socket) => unknown> = {
   "three seconds": (socket) => socket.timeout(3),
   "five seconds": (socket) => socket.timeout(5),
   "half a second": (socket) => socket.timeout(0.5),
+  "one second, and a throw": (socket) => socket.timeout(1),
   "one second in letters": (socket) => socket.timeout("1" as never),
   none: (socket) => socket.timeout(0),
   "a minute": (socket) => socket.timeout(60),
@@ -49,6 +50,7 @@ async function timeouts(net: Net): Promise<{ trace: unknown; tookMs: Record<stri
       const timeout = (socket: Socket): void => {
         tookMs[name] = performance.now() - since;
         t.log(name, "state", socket.readyState);
+        if (name.endsWith("a throw")) throw new Error("in timeout");
       };
       const socket = t.handlers(name, {
         open: (it) =>
