@@ -411,8 +411,9 @@ export class Reactor implements Sleeper {
     // Where the kernel took a part only, or had no room for a completion, a failure may be yet to come.
     if (engine.sqReady() > 0 || engine.cqHasOverflow()) return;
     const views = this.#views;
-    for (let more = engine.cqReady() - views.length; more > 0; more--) views.push(engine.newCqe());
-    const count = engine.cqReady() === 0 ? 0 : engine.peekBatch(views);
+    const ready = engine.cqReady();
+    while (views.length < ready) views.push(engine.newCqe());
+    const count = ready === 0 ? 0 : engine.peekBatch(views);
     for (let i = 0; i < count; i++) {
       const cqe = views[i] as Cqe;
       if (cqe.userDataHigh <= 0 || (cqe.userDataLow & (CANCEL_BIT | TIMEOUT_BIT)) !== 0) continue;
