@@ -321,6 +321,9 @@ export class Outbox implements Gatherer {
       this.#release(chunk);
       if (connection.length > 0) this.#mark(connection);
       else connection.sent();
+    } else if (connection.fd < 0) {
+      // Nobody waits for the rest: it was broken off meanwhile.
+      this.#release(chunk);
     } else if (res >= 0 || res === -EAGAIN) {
       this.#moveOut(connection, chunk, start, length, Math.max(res, 0));
     } else {
