@@ -147,10 +147,17 @@ async function runOne(kernel: Kernel, plan: Plan, machine: Machine, alone: boole
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   console.log(`== ${kernel.kernel} (${kernel.release}): boots`);
-  const result = await boot(kernel, plan, machine, (text) => {
-    appendFileSync(join(folder, "output"), text);
-    if (alone) process.stdout.write(text);
-  });
+  const run = (): Promise<Result> =>
+    boot(kernel, plan, machine, (text) => {
+      appendFileSync(join(folder, "output"), text);
+      if (alone) process.stdout.write(text);
+    });
+  let result = await run();
+  if (!result.ended && !result.output.includes("@@ start") && !plan.shell) {
+    // Emulators stumble where a kernel writes over its own code while it boots. Nothing was run yet.
+    console.log(`== ${kernel.kernel} (${kernel.release}): ${red("died before its first step; boots once more")}`);
+    result = await run();
+  }
   await keep(folder, result);
   const answer = result.files.get("ask.json") ?? "";
   if (answer.startsWith("{")) answers.set(kernel.kernel, JSON.parse(answer) as Measured);

@@ -184,6 +184,7 @@ export abstract class BufferRegistrations extends Registering {
    * @param source the ring, or its descriptor where it belongs to another thread; its buffers are then the caller's to
    * keep alive.
    * @param flags IORING_REGISTER_DST_REPLACE where this ring has a table already: places in the range are replaced.
+   * Kernel: 6.16 and 6.17 lose the places behind the range as well.
    * @throws as {@link cloneBuffers}; RangeError past the end of the other's table.
    * @kernel 6.13
    * @man io_uring_clone_buffers_offset(3)
