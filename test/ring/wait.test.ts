@@ -129,7 +129,10 @@ describe("submitAndWaitTimeout()", () => {
         ring.prepRead(idle.read, kept(Buffer.alloc(1)), 0).userData(9);
         const [elapsed, cqe] = timed(ring, () => ring.submitAndWaitTimeout(1, 12));
         expect(elapsed).toBeGreaterThanOrEqual(12);
-        expect([cqe, ring.errno, ring.sqReady()]).toEqual([null, ETIME, 0]);
+        expect([cqe, ring.errno]).toEqual([null, ETIME]);
+        // A polling thread takes the entry when the processor is its.
+        for (let i = 0; layout.name === "sqpoll" && ring.sqReady() > 0 && i < 1000; i++) Bun.sleepSync(2);
+        expect(ring.sqReady()).toBe(0);
       });
     },
     ["plain", "sqpoll", "deferTaskrun", "modern", "noMmap"],
