@@ -55,7 +55,7 @@ export function prepPollRemove(sqe: Slot, userData: UserData): void {
  * IORING_POLL_UPDATE_USER_DATA; IORING_POLL_ADD_MULTI keeps a multishot one multishot. `res` is 0, -ENOENT where there
  * is none, -EALREADY where it is completing.
  *
- * Kernel: 6.16 and 6.17 end the poll with -ECANCELED when it is updated.
+ * Kernel: 6.16 and 6.17 lose a poll that is updated: it ends with -ECANCELED or never.
  *
  * @kernel 5.13
  * @man io_uring_prep_poll_update(3)
