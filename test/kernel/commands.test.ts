@@ -24,6 +24,7 @@ import {
 } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs, needsThat } from "../support/kernel.ts";
 
 /** What a command to a new socket answers: whether the kernel knows it. */
@@ -55,7 +56,7 @@ async function connect(ring: Ring, greeting: Uint8Array): Promise<{ fd: number; 
   const { port } = server.address() as { port: number };
   ring.prepSocket(AF_INET, SOCK_STREAM, 0);
   const fd = complete(ring);
-  ring.prepConnect(fd, SockAddr.ipv4("127.0.0.1", port));
+  ring.prepConnect(fd, kept(SockAddr.ipv4("127.0.0.1", port)));
   expect(complete(ring)).toBe(0);
   return { fd, port };
 }
@@ -162,7 +163,7 @@ needs("SOCKET_URING_OP_TX_TIMESTAMP", () => socketTakes((ring, fd) => ring.prepC
     ring.submit();
     const to = SockAddr.ipv4("127.0.0.1", 9);
     for (let i = 0; i < 3; i++) {
-      ring.prepSendto(fd, Buffer.from("timed"), 0, to).skipSuccess();
+      ring.prepSendto(fd, kept(Buffer.from("timed")), 0, to).skipSuccess();
       ring.submit();
     }
     const keys: number[] = [];
@@ -188,7 +189,7 @@ needs("SOCKET_URING_OP_TX_TIMESTAMP", () => socketTakes((ring, fd) => ring.prepC
 needs("IORING_OP_URING_CMD")("prepUringCmd() is refused by a file that knows no commands", () => {
   using ring = new Ring(8);
   const fd = openSync("/dev/zero", "r");
-  ring.prepUringCmd(1, fd, new Uint8Array(16));
+  ring.prepUringCmd(1, fd, kept(new Uint8Array(16)));
   expect(complete(ring)).toBe(-EOPNOTSUPP);
   closeSync(fd);
   const file = openSync(import.meta.path, "r");

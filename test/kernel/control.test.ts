@@ -28,6 +28,7 @@ import {
   SOCKET_URING_OP_SETSOCKOPT,
   SOL_SOCKET,
 } from "../../src/index.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 
 let folder = "";
@@ -69,7 +70,7 @@ needs(needed)("a descriptor passed over a unix socket is the same file at the ot
 
   const data = new Uint8Array([7]);
   const control = new ControlMessages(controlSpace(4)).addDescriptors([file]);
-  ring.prepSendmsg(left, new Msghdr({ name: there, iovecs: new Iovecs([data]), control }));
+  ring.prepSendmsg(left, kept(new Msghdr({ name: there, iovecs: new Iovecs([data]), control })));
   expect(result(ring)).toBe(1);
   closeSync(file);
 
@@ -97,7 +98,7 @@ needs(needed)("a descriptor without room for it is lost, and msg.flags say so", 
   bind(ring, right, there);
   const control = new ControlMessages(controlSpace(4)).addDescriptors([left]);
   const data = new Uint8Array(1);
-  ring.prepSendmsg(left, new Msghdr({ name: there, iovecs: new Iovecs([data]), control }));
+  ring.prepSendmsg(left, kept(new Msghdr({ name: there, iovecs: new Iovecs([data]), control })));
   expect(result(ring)).toBe(1);
   const msg = new Msghdr({ iovecs: new Iovecs([data]) });
   ring.prepRecvmsg(right, msg);
@@ -137,7 +138,7 @@ needs(needed)("multishot recvmsg tells sender, time, interface and data of each 
   const texts = ["one", "the second is longer", "x".repeat(400), "y".repeat(480), ""];
   for (const text of texts) {
     const bytes = Buffer.from(text);
-    ring.prepSendto(from, bytes, 0, SockAddr.ipv4("127.0.0.1", port)).skipSuccess();
+    ring.prepSendto(from, bytes, 0, kept(SockAddr.ipv4("127.0.0.1", port))).skipSuccess();
     ring.submit();
   }
   const message = new RecvmsgOut(room);
@@ -226,7 +227,7 @@ needs(needed)("sendSetAddr() sends to where it says, and refuses what is no addr
   using ring = new Ring(8);
   const { from, to, port } = udp(ring);
   const data = Buffer.from("addressed");
-  ring.prepSend(from, data, 0).sendSetAddr(SockAddr.ipv4("127.0.0.1", port));
+  ring.prepSend(from, data, 0).sendSetAddr(kept(SockAddr.ipv4("127.0.0.1", port)));
   expect(result(ring)).toBe(9);
   const text = new Uint8Array(32);
   ring.prepRecv(to, text, 0);

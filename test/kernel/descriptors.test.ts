@@ -20,6 +20,7 @@ import { syscalls } from "../../syscall/shim.ts";
 import { complete, next } from "../support/complete.ts";
 import { epollInstance } from "../support/epoll.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 
 /** node:fs has it on Linux only, and so does its type not. */
@@ -107,7 +108,7 @@ needs("IORING_OP_PIPE")("prepPipe() makes a pipe, and prepPipeDirect() one of di
   ring.registerFilesSparse(4);
   ring.prepPipeDirect(ends, 0, IORING_FILE_INDEX_ALLOC);
   expect(complete(ring)).toBe(0);
-  ring.prepWrite(ends[1] as number, Buffer.from("direct"), 0).fixedFile();
+  ring.prepWrite(ends[1] as number, kept(Buffer.from("direct")), 0).fixedFile();
   expect(complete(ring)).toBe(6);
   ring.prepRead(ends[0] as number, text, 0).fixedFile();
   expect(complete(ring)).toBe(6);
@@ -181,7 +182,7 @@ needs(["IORING_OP_EPOLL_WAIT", "IORING_OP_PIPE"])("prepEpollWait() completes whe
 needs("IORING_OP_POLL_ADD")("a pipe of the file system serves as any other", () => {
   using ring = new Ring(8);
   const ends = pipe(directory);
-  ring.prepWrite(ends.write, Buffer.from("x"), -1);
+  ring.prepWrite(ends.write, kept(Buffer.from("x")), -1);
   expect(complete(ring)).toBe(1);
   const one = new Uint8Array(1);
   ring.prepRead(ends.read, one, -1);

@@ -9,6 +9,7 @@ import type { RingOptions } from "../../src/ring/params.ts";
 import type { Sqe } from "../../src/ring/sqe.ts";
 import { Timespec } from "../../src/ring/structs.ts";
 import { openFile, pattern, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 
 const ECANCELED = -125;
@@ -119,7 +120,10 @@ describe.each(shapes)("entries of both sizes on a ring that is %s", (_name, opti
     const slots = everyStart(ring, () => {
       ring.reserve(6);
       // A read from no file fails, and what follows in its chain is not done.
-      ring.prepRead(-1, Buffer.alloc(1), 0).userData(1).link();
+      ring
+        .prepRead(-1, kept(Buffer.alloc(1)), 0)
+        .userData(1)
+        .link();
       ring.prepNop128().userData(2).link();
       ring.prepNop128().userData(3);
       const queued = ring.sqReady();
@@ -139,7 +143,7 @@ describe.each(shapes)("entries of both sizes on a ring that is %s", (_name, opti
     const fd = openFile(scratch, "plain", "no device");
     for (let round = 0; round < 9; round++) {
       ring.prepNop().userData(round);
-      ring.prepUringCmd128(7, fd, pattern(80)).userData(100 + round);
+      ring.prepUringCmd128(7, fd, kept(pattern(80))).userData(100 + round);
       ring.submitAndWait(2);
       // A plain file takes no commands.
       expect(Object.fromEntries(reap(ring))).toEqual({ [round]: 0, [100 + round]: -95 });

@@ -20,6 +20,7 @@ import {
 } from "../../src/index.ts";
 import { complete, next } from "../support/complete.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs, needsThat } from "../support/kernel.ts";
 
 const directory = scratchDirectory();
@@ -46,7 +47,7 @@ needs(["IORING_OP_READV_FIXED", "IORING_OP_WRITEV_FIXED"])(
     expect(Buffer.from(memory.bytes.subarray(2000, 2250)).equals(data.subarray(0, 250))).toBe(true);
     expect(Buffer.from(memory.bytes.subarray(7000, 7050)).equals(data.subarray(250))).toBe(true);
     // Memory outside the registered buffer is refused.
-    ring.prepReadvFixed(fd, new Iovecs([new Uint8Array(16)]), 0, 0, 0);
+    ring.prepReadvFixed(fd, kept(new Iovecs([new Uint8Array(16)])), 0, 0, 0);
     expect(complete(ring)).toBe(-EFAULT);
     closeSync(fd);
     ring.close();
@@ -66,7 +67,7 @@ async function receiver(ring: Ring): Promise<{ fd: number; received: (length: nu
   const { port } = server.address() as { port: number };
   ring.prepSocket(AF_INET, SOCK_STREAM, 0);
   const fd = complete(ring);
-  ring.prepConnect(fd, SockAddr.ipv4("127.0.0.1", port));
+  ring.prepConnect(fd, kept(SockAddr.ipv4("127.0.0.1", port)));
   expect(complete(ring)).toBe(0);
   await promise;
   server.close();
@@ -105,7 +106,7 @@ function takesFixedMessages(): boolean {
   using ring = new Ring(8);
   const memory = Mapping.anonymous(4096);
   ring.registerBuffers([memory]);
-  ring.prepSendmsgZcFixed(-1, new Msghdr({ iovecs: new Iovecs([memory.bytes.subarray(0, 8)]) }), 0, 0);
+  ring.prepSendmsgZcFixed(-1, kept(new Msghdr({ iovecs: new Iovecs([memory.bytes.subarray(0, 8)]) })), 0, 0);
   const { res } = next(ring);
   ring.close();
   memory.close();
@@ -124,7 +125,7 @@ needs(["IORING_OP_READV_FIXED"], takesFixedMessages)(
     memory.bytes.set(data.subarray(0, 4000), 100);
     memory.bytes.set(data.subarray(4000), 8000);
     const iovecs = new Iovecs([memory.bytes.subarray(100, 4100), memory.bytes.subarray(8000, 13000)]);
-    ring.prepSendmsgZcFixed(fd, new Msghdr({ iovecs }), 0, 0).userData(3);
+    ring.prepSendmsgZcFixed(fd, kept(new Msghdr({ iovecs })), 0, 0).userData(3);
     expect(zeroCopy(ring)).toBe(9000);
     expect((await received(9000)).equals(data)).toBe(true);
     closeSync(fd);
@@ -138,7 +139,7 @@ function takesVectors(): boolean {
   const path = join(directory, "no-socket");
   writeFileSync(path, "");
   const fd = openSync(path, "r+");
-  ring.prepSendVectorized(fd, new Iovecs([new Uint8Array(8)]));
+  ring.prepSendVectorized(fd, kept(new Iovecs([new Uint8Array(8)])));
   const res = complete(ring);
   closeSync(fd);
   // EINVAL for the flag comes before the word that this is no socket.
@@ -149,7 +150,7 @@ needs(["IORING_SEND_VECTORIZED"], takesVectors)("prepSendVectorized() sends seve
   using ring = new Ring(8);
   const { fd, received } = await receiver(ring);
   const parts = [pattern(10, 1), pattern(2000, 2), pattern(333, 3)];
-  ring.prepSendVectorized(fd, new Iovecs(parts));
+  ring.prepSendVectorized(fd, kept(new Iovecs(parts)));
   expect(complete(ring)).toBe(2343);
   expect((await received(2343)).equals(Buffer.concat(parts))).toBe(true);
   closeSync(fd);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { EEXIST, ENODATA, ERANGE, Ring, XATTR_CREATE, XATTR_REPLACE } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 
 const directory = scratchDirectory();
@@ -22,10 +23,10 @@ needs(["IORING_OP_SETXATTR", "IORING_OP_GETXATTR"])("prepSetxattr() and prepGetx
   using ring = new Ring(8);
   const path = join(directory, "by-path");
   writeFileSync(path, "");
-  ring.prepSetxattr("user.colour", Buffer.from("green"), path, XATTR_CREATE);
+  ring.prepSetxattr("user.colour", kept(Buffer.from("green")), path, XATTR_CREATE);
   expect(complete(ring)).toBe(0);
   expect(asSeenOutside(path, "user.colour") ?? "green").toBe("green");
-  ring.prepSetxattr("user.colour", Buffer.from("red"), path, XATTR_CREATE);
+  ring.prepSetxattr("user.colour", kept(Buffer.from("red")), path, XATTR_CREATE);
   expect(complete(ring)).toBe(-EEXIST);
 
   const value = Buffer.alloc(64);
@@ -48,11 +49,11 @@ needs(["IORING_OP_FSETXATTR", "IORING_OP_FGETXATTR"])(
     const path = join(directory, "by-descriptor");
     writeFileSync(path, "");
     const fd = openSync(path, "r+");
-    ring.prepFsetxattr(fd, "user.size", Buffer.from("small"), XATTR_REPLACE);
+    ring.prepFsetxattr(fd, "user.size", kept(Buffer.from("small")), XATTR_REPLACE);
     expect(complete(ring)).toBe(-ENODATA);
-    ring.prepFsetxattr(fd, "user.size", Buffer.from("small"));
+    ring.prepFsetxattr(fd, "user.size", kept(Buffer.from("small")));
     expect(complete(ring)).toBe(0);
-    ring.prepFsetxattr(fd, "user.size", Buffer.from("large and long"), XATTR_REPLACE, 5);
+    ring.prepFsetxattr(fd, "user.size", kept(Buffer.from("large and long")), XATTR_REPLACE, 5);
     expect(complete(ring)).toBe(0);
     expect(asSeenOutside(path, "user.size") ?? "large").toBe("large");
     const value = new Uint8Array(64);

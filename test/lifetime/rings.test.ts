@@ -22,13 +22,21 @@ function expectNothingLeft({ descriptors, mappings, resident }: Left): void {
 }
 
 describe("made, used and closed, nothing is left of", () => {
-  test("10,000 rings", () => {
-    expectNothingLeft(leave(10_000, {}));
-  }, 60_000);
+  test(
+    "10,000 rings",
+    () => {
+      expectNothingLeft(leave(10_000, {}));
+    },
+    60_000 * patience,
+  );
 
-  test("10,000 modern rings", () => {
-    expectNothingLeft(leave(10_000, { modern: true }));
-  }, 60_000);
+  test(
+    "10,000 modern rings",
+    () => {
+      expectNothingLeft(leave(10_000, { modern: true }));
+    },
+    60_000 * patience,
+  );
 
   // Kernel: 5.10 waits for a grace period with each table that is unregistered.
   test(
@@ -40,16 +48,20 @@ describe("made, used and closed, nothing is left of", () => {
   );
 
   // Stopping a thread takes its time.
-  test("100 rings with threads of their own", () => {
-    expectNothingLeft(leave(100, { sqpoll: true }));
-  }, 60_000);
+  test(
+    "100 rings with threads of their own",
+    () => {
+      expectNothingLeft(leave(100, { sqpoll: true }));
+    },
+    60_000 * patience,
+  );
 
   test.skipIf(!has("IORING_SETUP_NO_MMAP"))(
     "3,000 rings in memory of the library's, with an index and no descriptor (needs IORING_SETUP_NO_MMAP, Linux 6.5)",
     () => {
       expectNothingLeft(leave(3000, { noMmap: true, registeredFdOnly: true }));
     },
-    60_000,
+    60_000 * patience,
   );
 });
 

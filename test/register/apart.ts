@@ -30,6 +30,7 @@ import {
   SOCK_STREAM,
 } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
+import { kept } from "../support/keep.ts";
 
 /** Nobody. */
 const UID = 65534;
@@ -152,7 +153,7 @@ const deeds: Record<string, () => unknown> = {
       const async = complete(ring);
       ring.prepNop().drain();
       const drained = complete(ring);
-      ring.prepRead(0, Buffer.alloc(1), 0);
+      ring.prepRead(0, kept(Buffer.alloc(1)), 0);
       ring.prepClose(9999);
       return [nop, async, drained, complete(ring)];
     };
@@ -208,7 +209,7 @@ const deeds: Record<string, () => unknown> = {
       ring.prepNop().userData(userData);
       return complete(ring);
     };
-    ring.prepRead(0, Buffer.alloc(1), 0);
+    ring.prepRead(0, kept(Buffer.alloc(1)), 0);
     const read = complete(ring);
     return { nops: [nop(1), nop(7), nop(2 ** 40), nop(0)], read };
   },

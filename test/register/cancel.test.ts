@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync } from "node:fs";
 import { EBADF, ECANCELED, IORING_OP_POLL_ADD, IORING_OP_READ, Ring, Timespec } from "../../src/index.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needsThat } from "../support/kernel.ts";
 import { overLayouts, ringOf } from "../support/layouts.ts";
 import { needsRegister, reap, reapAtLeast, type Seen } from "./support.ts";
@@ -21,7 +22,7 @@ const byOperation = needsRegister("IORING_REGISTER_SYNC_CANCEL", ["IORING_OP_REA
 /** Kernel: 6.16 and 6.17 find nothing by a descriptor and user data at once. */
 function findsByBoth(): boolean {
   using ring = new Ring(2);
-  ring.prepRead(one.read, Buffer.alloc(8), 0).userData(1);
+  ring.prepRead(one.read, kept(Buffer.alloc(8)), 0).userData(1);
   ring.submit();
   return ring.registerSyncCancel({ fd: one.read, userData: 1, all: true }) === 1;
 }
@@ -80,7 +81,10 @@ describe("registerSyncCancel()", () => {
   cancelling("cancels what is on a registered file", () => {
     using ring = new Ring(8);
     ring.registerFiles([other.read, one.read]);
-    ring.prepRead(1, Buffer.alloc(8), 0).fixedFile().userData(4);
+    ring
+      .prepRead(1, kept(Buffer.alloc(8)), 0)
+      .fixedFile()
+      .userData(4);
     ring.submit();
     expect(ring.registerSyncCancel({ fd: 0, fixedFile: true, all: true })).toBe(0);
     expect(ring.registerSyncCancel({ fd: 1, fixedFile: true, all: true })).toBe(1);
@@ -107,7 +111,7 @@ describe("registerSyncCancel()", () => {
 
   cancelling("cancels timeouts, and user data of 64 bits", () => {
     using ring = new Ring(8);
-    ring.prepTimeout(Timespec.ofMs(60_000)).userData(2n ** 64n - 5n);
+    ring.prepTimeout(kept(Timespec.ofMs(60_000))).userData(2n ** 64n - 5n);
     ring.submit();
     expect(ring.registerSyncCancel({ userData: 2n ** 64n - 6n })).toBe(0);
     expect(ring.registerSyncCancel({ userData: 2n ** 64n - 5n })).toBe(1);
@@ -118,7 +122,10 @@ describe("registerSyncCancel()", () => {
     using ring = new Ring(8);
     const own = pipe(scratch);
     // A worker reads from a pipe that nobody writes to. It is interrupted at once, and nothing is left to wait for.
-    ring.prepRead(own.read, Buffer.alloc(8), 0).async().userData(6);
+    ring
+      .prepRead(own.read, kept(Buffer.alloc(8)), 0)
+      .async()
+      .userData(6);
     ring.submit();
     Bun.sleepSync(20);
     expect([1, null]).toContain(ring.registerSyncCancel({ userData: 6 }, 2000));

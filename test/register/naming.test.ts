@@ -4,6 +4,7 @@ import { closeSync, fstatSync, readdirSync, readlinkSync, writeSync } from "node
 import { BufferPool, BufferRing, getProbe, IORING_FEAT_REG_REG_RING, Ring } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 import { deferred, needsRegister, reap } from "./support.ts";
 
@@ -98,7 +99,7 @@ describe("closeRingFd()", () => {
     const ring = new Ring(8);
     ring.registerRingFd();
     ring.closeRingFd();
-    ring.prepRead(own.read, Buffer.alloc(8), 0).userData(1);
+    ring.prepRead(own.read, kept(Buffer.alloc(8)), 0).userData(1);
     ring.submit();
     new BufferPool(ring, { count: 1, size: 64 });
     const started = performance.now();

@@ -22,6 +22,7 @@ import {
 import { report } from "../support/child.ts";
 import { complete, several } from "../support/complete.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needsThat } from "../support/kernel.ts";
 import { deferred, hasRegistration, needsRegister } from "./support.ts";
 
@@ -52,7 +53,7 @@ function nop(ring: Ring, flags: number): number {
 /** What a read from the pipe completes with. */
 function read(ring: Ring): number {
   writeSync(own.write, "x");
-  ring.prepRead(own.read, Buffer.alloc(1), 0);
+  ring.prepRead(own.read, kept(Buffer.alloc(1)), 0);
   return complete(ring);
 }
 
@@ -113,7 +114,7 @@ describe("registerRestrictions()", () => {
   restricting("holds on a deferred ring, and among several entries", () => {
     using ring = restricted({ sqeOps: [IORING_OP_NOP] }, hasRegistration("IORING_SETUP_DEFER_TASKRUN") ? deferred : {});
     ring.prepNop().userData(1);
-    ring.prepRead(own.read, Buffer.alloc(1), 0).userData(2);
+    ring.prepRead(own.read, kept(Buffer.alloc(1)), 0).userData(2);
     ring.prepNop().userData(3);
     const seen = several(ring, 3).map(({ userData, res }) => [userData, res]);
     expect(seen.toSorted()).toEqual([

@@ -15,6 +15,7 @@ import {
 } from "../../src/index.ts";
 import { complete, next } from "../support/complete.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needsThat } from "../support/kernel.ts";
 import { hasRegistration, needsRegister } from "./support.ts";
 
@@ -180,7 +181,7 @@ describe("bufRingHead()", () => {
   told("says which group has none", () => {
     using ring = new Ring(8);
     expect(() => ring.bufRingHead(5)).toThrow(expect.objectContaining({ errno: -ENOENT }));
-    ring.prepProvideBuffers(Buffer.alloc(64), 64, 1, 5, 0);
+    ring.prepProvideBuffers(kept(Buffer.alloc(64)), 64, 1, 5, 0);
     ring.submitAndWait(1);
     expect(() => ring.bufRingHead(5)).toThrow(
       expect.objectContaining({ errno: -EINVAL, message: expect.stringContaining("no ring") }),

@@ -13,6 +13,7 @@ import {
 } from "../../src/index.ts";
 import type { RingOptions } from "../../src/ring/params.ts";
 import { bun, program, report, run } from "../support/child.ts";
+import { kept } from "../support/keep.ts";
 import { needsThat } from "../support/kernel.ts";
 import { hasRegistration, needsRegister, reap, deferred } from "./support.ts";
 
@@ -168,7 +169,7 @@ describe("submitAndWaitReg()", () => {
   regions("waits without a limit until one is set", () => {
     const { ring } = waiting(2);
     using _ = ring;
-    ring.prepTimeout(Timespec.ofMs(40)).userData(1);
+    ring.prepTimeout(kept(Timespec.ofMs(40))).userData(1);
     expect(timed(() => expect(ring.submitAndWaitReg(1, 1)?.userData).toBe(1))).toBeGreaterThanOrEqual(39);
   });
 

@@ -18,6 +18,7 @@ import { Statx } from "../../src/ring/statx.ts";
 import { Iovecs, Msghdr, OpenHow, Timespec } from "../../src/ring/structs.ts";
 import { compiler, needsCompiler, runC } from "../support/compiler.ts";
 import { openFile, scratchDirectory } from "../support/files.ts";
+import { kept } from "../support/keep.ts";
 import { needs } from "../support/kernel.ts";
 
 const directory = scratchDirectory();
@@ -190,10 +191,10 @@ describe("Iovecs", () => {
   test("is what readv and writev take", () => {
     using ring = new Ring(4);
     const fd = openFile(directory, "vectors");
-    ring.prepWritev(fd, new Iovecs([Buffer.from("one, "), Buffer.from("two, "), Buffer.from("three")]), 0);
+    ring.prepWritev(fd, kept(new Iovecs([Buffer.from("one, "), Buffer.from("two, "), Buffer.from("three")])), 0);
     expect(complete(ring)).toBe(15);
     const [head, tail] = [Buffer.alloc(3), Buffer.alloc(20)];
-    ring.prepReadv(fd, new Iovecs([head, tail]), 0);
+    ring.prepReadv(fd, kept(new Iovecs([head, tail])), 0);
     expect(complete(ring)).toBe(15);
     expect([head.toString(), tail.subarray(0, 12).toString()]).toEqual(["one", ", two, three"]);
     closeSync(fd);
@@ -255,7 +256,7 @@ describe("Msghdr", () => {
     peer.writeUInt16LE(2, 0);
     peer.writeUInt16BE(socket.port, 2);
     peer.set([127, 0, 0, 1], 4);
-    ring.prepSendmsg(fd, new Msghdr({ name: peer, iovecs: new Iovecs([Buffer.from("hello")]) }));
+    ring.prepSendmsg(fd, kept(new Msghdr({ name: peer, iovecs: new Iovecs([Buffer.from("hello")]) })));
     expect(complete(ring)).toBe(5);
 
     const address = Buffer.alloc(28);
