@@ -64,6 +64,8 @@ describe("judge()", () => {
     ["x (needs the sysctl kernel.io_uring_disabled, Linux 6.6)", { kind: "kernel" }],
     ["x (needs the sysctl kernel.io_uring_disabled, Linux 5.6)", { kind: "wrong" }],
     ["x (needs IORING_OP_READ, Linux 5.6, and root)", { kind: "wrong" }],
+    ["x (needs waits that know of it, later than Linux 5.10)", { kind: "kernel" }],
+    ["x (needs waits that know of it, later than Linux 5.9)", { kind: "wrong" }],
     ["x (needs a disk named by URING_TEST_NVME_DEVICE)", { kind: "machine" }],
     ["x (needs IORING_OP_LISTEN, Linux 6.11) > y (needs IORING_OP_READ, Linux 5.6)", { kind: "kernel" }],
     ["x (needs a kernel without IORING_OP_READ)", { kind: "kernel", names: ["without IORING_OP_READ"] }],

@@ -100,8 +100,10 @@ function judgeReason(reason: string, kernel: string, has: Has): Skip {
   if (lacking.length > 0) return { kind: "kernel", names: wanted ? lacking : lacking.map((name) => `without ${name}`) };
   const words = reason.replace(NAMES, "").replaceAll(/\bLinux \d+\.\d+|\b(a|and|for|from|kernel|or|without)\b/g, "");
   if (known.length === 0 && !/\w/.test(words)) return { kind: "wrong", reason: `there is no ${reason}` };
-  const first = /\bLinux (\d+\.\d+)/.exec(reason)?.[1];
-  if (first !== undefined && compareKernels(kernel, first) < 0) return { kind: "kernel", names: [reason] };
+  const [, later, first] = /\b(later than )?Linux (\d+\.\d+)/.exec(reason) ?? [];
+  // Later than a kernel is all that is known of some things: that kernel lacks them as well.
+  if (first !== undefined && compareKernels(kernel, first) < (later === undefined ? 0 : 1))
+    return { kind: "kernel", names: [reason] };
   if (known.length === 0 && first === undefined) return { kind: "machine", reason };
   const what = /\w/.test(words) ? reason : known.join(", ");
   return { kind: "wrong", reason: `${kernel} ${wanted ? "has" : "lacks"} ${what}` };
