@@ -21,6 +21,8 @@ const EFD_NONBLOCK = 0o4000;
 
 /** How long the loop goes on watching when nobody waits any more: to begin again costs more than a wake does. */
 const IDLE_MS = 5;
+/** When to try again to watch, where there was no descriptor left. */
+const AGAIN_MS = 1000;
 /** How often those are asked that wait without keeping the process alive. */
 const LOOK_MS = 1;
 
@@ -34,7 +36,7 @@ export class Bell {
   /** Counts what was going on, so that the idle timer can tell that nothing was. */
   #activity = 0;
   #looking: Timer | undefined;
-  /** Whether the watcher has ended by itself: somebody has closed a descriptor that is not theirs. */
+  /** Whether there is no watcher: somebody has closed its descriptor, or there was none to be had. */
   #deaf = false;
   readonly #sleepers = new Set<Sleeper>();
 
@@ -75,11 +77,10 @@ export class Bell {
       else looking = true;
     }
     this.#activity++;
-    const watching = waiting && !this.#deaf;
-    if (watching) {
+    if (waiting && !this.#deaf) {
       if (this.#reader === undefined) this.#watch();
     } else if (this.#reader !== undefined && !this.#idle) this.#watchIdle();
-    if ((waiting || looking) && !watching) this.#look(waiting);
+    if (waiting ? this.#deaf : looking) this.#look(waiting);
     else this.#stopLooking();
   }
 
@@ -92,7 +93,8 @@ export class Bell {
   #watch(): void {
     // Bun: its file stream is the one thing of Bun's that watches an eventfd, and it cannot be unref'd.
     // test/async/process.test.ts says when it can.
-    const reader = Bun.file(this.#fd).stream().getReader() as Reader;
+    const reader = this.#open();
+    if (reader === undefined) return;
     this.#reader = reader;
     const pull = (): void => {
       reader.read().then(ring, lost);
@@ -112,6 +114,20 @@ export class Bell {
       if (this.#reader === reader) pull();
     };
     pull();
+  }
+
+  /** The watcher's stream; undefined, and looked by the clock for a while, where there is no descriptor for it. */
+  #open(): Reader | undefined {
+    try {
+      return Bun.file(this.#fd).stream().getReader() as Reader;
+    } catch {
+      this.#deaf = true;
+      setTimeout(() => {
+        this.#deaf = false;
+        this.settle();
+      }, AGAIN_MS).unref();
+      return undefined;
+    }
   }
 
   #wakeAll(): void {

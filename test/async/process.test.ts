@@ -119,6 +119,30 @@ test("a process whose watched descriptor somebody has closed goes on, ends, and 
   expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "-62 -62\nrests\n" });
 }, 20_000);
 
+test("a process without a descriptor to spare goes on, and watches again when it has one", () => {
+  const path = join(directory, "crowded.ts");
+  writeFileSync(
+    path,
+    `import { io } from ${JSON.stringify(source)};
+     import { closeSync, openSync, readdirSync, readlinkSync } from "node:fs";
+     import { Timespec } from ${JSON.stringify(resolve(source, "../../ring/structs.ts"))};
+     await io.nop();
+     const taken = [];
+     try { for (;;) taken.push(openSync("/dev/null", "r")); } catch (error) { console.log(error.code); }
+     console.log(await io.timeout(Timespec.ofMs(50)));
+     for (const fd of taken) closeSync(fd);
+     const watchers = () => readdirSync("/proc/self/fd").filter((fd) => {
+       try { return readlinkSync("/proc/self/fd/" + fd) === "anon_inode:[eventfd]"; } catch { return false; }
+     }).length;
+     const before = watchers();
+     const waiting = io.timeout(Timespec.ofMs(2500));
+     await io.timeout(Timespec.ofMs(2000));
+     console.log(watchers() - before, await waiting);`,
+  );
+  const { exitCode, stdout } = run(["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", ...bun, path]);
+  expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "EMFILE\n-62\n1 -62\n" });
+}, 20_000);
+
 test("bun test ends with requests in flight", () => {
   const path = join(directory, "inner.test.ts");
   writeFileSync(
