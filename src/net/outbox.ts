@@ -22,7 +22,7 @@ const SEND: Operation = { name: "IORING_OP_SEND", prep: () => undefined, yields:
 /** With MSG_WAITALL a short send counts as failed, so that one that tells failures only does tell. */
 const WHOLLY = MSG_NOSIGNAL | MSG_WAITALL;
 /** Writes that are longer are not copied. */
-const LONG_BYTES = 8192;
+const LONG_BYTES = 32_768;
 /** The most that a connection gathers. */
 const MOST_BYTES = 65_536;
 /** The least room that is taken for a connection. */

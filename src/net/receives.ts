@@ -27,8 +27,8 @@ export type Received = Buffer | Uint8Array<ArrayBuffer> | ArrayBuffer;
 /** How connections receive. */
 export type Way = "filled slowly" | "bundles" | "buffers" | "readiness";
 
-/** Buffers that the kernel fills little by little: few and large. */
-const SLOWLY: Sizes = { entries: 4, size: 2 ** 20, incremental: true };
+/** Buffers that the kernel fills little by little: few and large, and not more than stays in the processor's cache. */
+const SLOWLY: Sizes = { entries: 4, size: 2 ** 18, incremental: true };
 /** Buffers of which it takes one, or with bundles some, whatever comes. */
 const AT_ONCE: Sizes = { entries: 512, size: 8192 };
 /** What is fetched at a time where the kernel fills no buffers; no more than Bun hands over. */
