@@ -25,7 +25,7 @@ import {
 import { complete } from "../support/complete.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
 import { kept } from "../support/keep.ts";
-import { needs, needsThat } from "../support/kernel.ts";
+import { type Declare, has, needs, needsThat } from "../support/kernel.ts";
 
 /** What a command to a new socket answers: whether the kernel knows it. */
 function socketTakes(ask: (ring: Ring, fd: number) => void, ring32 = false): boolean {
@@ -213,20 +213,26 @@ afterAll(() => {
   if (device !== undefined) Bun.spawnSync(["losetup", "--detach", device]);
 });
 
-/** Whether the device takes the command at all: a range of nothing is refused otherwise than an unknown command. */
-function discards(): boolean {
+/** What a command to discard a part of the device answers. */
+function discardAnswer(): number {
   using ring = new Ring(8);
   const fd = openSync(device as string, "r+");
   ring.prepCmdDiscard(fd, 1 << 19, 4096);
   const res = complete(ring);
   closeSync(fd);
-  return res === 0;
+  return res;
 }
 
-const discard =
-  device === undefined
-    ? needsThat(false, "root and a loop device, for BLOCK_URING_CMD_DISCARD, Linux 6.12")
-    : needs("BLOCK_URING_CMD_DISCARD", discards);
+/** Kernel: 7.0 knows the command, and refuses whatever range it is given. */
+function discarding(): Declare {
+  if (device === undefined) return needsThat(false, "root and a loop device");
+  const res = discardAnswer();
+  if (res === -EINVAL && has("IORING_OP_URING_CMD"))
+    return needsThat(false, "BLOCK_URING_CMD_DISCARD that takes a range, Linux 7.1");
+  return needs("BLOCK_URING_CMD_DISCARD", () => res === 0);
+}
+
+const discard = discarding();
 
 discard("prepCmdDiscard() discards a range of a block device, and no more", () => {
   using ring = new Ring(8);
