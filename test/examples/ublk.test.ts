@@ -2,7 +2,7 @@
  * `bun run examples/ublk`: what it understands anywhere, and where the driver is, disks that are used as disks are:
  * filled, mounted, compared, taken away.
  */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import {
   closeSync,
   constants,
@@ -238,12 +238,17 @@ describe("failures that need no driver", () => {
 const may = existsSync("/dev/ublk-control") && process.getuid?.() === 0;
 const here: Declare = needsThat(may, "root and the driver ublk_drv, Linux 6.12");
 const withFormat: Declare = may ? needsThat(Bun.which("mkfs.ext4") !== null, "mkfs.ext4") : here;
+const withDiscard: Declare = may ? needsThat(Bun.which("blkdiscard") !== null, "blkdiscard") : here;
 const withFio: Declare = may ? needsThat(Bun.which("fio") !== null, "fio") : here;
 
 const directory = scratchDirectory();
 const running = new Set<Server>();
-afterAll(async () => {
-  for (const server of running) await server.stop("SIGKILL");
+// A test that failed leaves nothing to the next one.
+afterEach(async () => {
+  for (const server of running) {
+    await server.stop("SIGKILL");
+    ublk("del", server.id);
+  }
 });
 
 /** A device and the program that serves it. */
@@ -398,7 +403,7 @@ describe("a disk", () => {
 
 describe("requests", () => {
   for (const kind of ["memory", "a file"]) {
-    here(`discard and zero what they should and nothing else, in ${kind}`, async () => {
+    withDiscard(`discard and zero what they should and nothing else, in ${kind}`, async () => {
       const size = 8 * 2 ** 20;
       const file = sparse("holes", size);
       const server = await Server.start(...(kind === "memory" ? ["--ram", "8M"] : ["--file", file]));
@@ -418,18 +423,18 @@ describe("requests", () => {
       ring.prepFallocate(fd, kept | FALLOC_FL_ZERO_RANGE, 7 * 2 ** 20 + 512, 512);
       expect(complete(ring)).toBe(0);
       zeroed(7 * 2 ** 20 + 512, 512);
-      ring.prepCmdDiscard(fd, 6 * 2 ** 20, 2 ** 19);
-      expect(complete(ring)).toBe(0);
-      zeroed(6 * 2 ** 20, 2 ** 19);
       closeSync(fd);
+      // Kernel: 7.0.13 refuses BLOCK_URING_CMD_DISCARD of any device, so the ioctl it is.
+      succeed("blkdiscard", "-o", String(6 * 2 ** 20), "-l", String(2 ** 19), server.path);
+      zeroed(6 * 2 ** 20, 2 ** 19);
       expect(readDirect(server.path, 0, size).equals(wanted)).toBe(true);
       const { status, out } = await server.stop();
       expect(status).toBe(0);
       expect(statistics(out)).toMatchObject({ discards: 1, errors: 0 });
       if (kind === "memory") return;
       expect(readFileSync(file).equals(wanted)).toBe(true);
-      // What was punched and discarded takes no room any more.
-      expect(statSync(file).blocks * 512).toBeLessThanOrEqual(full * 512 - 2 ** 20 - 2 ** 19);
+      // What was punched and discarded takes no room any more, but for what the filesystem notes of it.
+      expect(statSync(file).blocks * 512).toBeLessThanOrEqual(full * 512 - 2 ** 20 - 2 ** 19 + 65536);
     });
   }
 
