@@ -115,7 +115,7 @@ export function resultsText(rows: readonly Row[]): string {
     "| kernel | booted | passed | failed | skipped: kernel lacks it | skipped: guest lacks it | troubles | seconds | when | what |",
     "| --- | --- | --: | --: | --: | --: | --: | --: | --- | --- |",
     ...rows.map(({ name, cells, day, commit }) => `| ${[name, ...cells.slice(1), day, commit].join(" | ")} |`),
-    ...never(rows).map((kernel) => `| ${kernel} | the whole suite was not run yet | | | | | | | | |`),
+    ...never(rows).map((kernel) => `| ${kernel} | no run of the whole suite is recorded | | | | | | | | |`),
     "",
     `With ${[...new Set(rows.map(({ tools }) => tools))].join("; ") || "nothing yet"}.`,
     `Guests have ${MEMORY_MIB} MiB where no other figure stands. _What_ is the commit that was tested.`,
@@ -146,7 +146,7 @@ export function readmeText(rows: readonly Row[]): string {
       ({ name, cells, passed, failed, skipped, day }) =>
         `| ${[name, cells[1], passed, failed, skipped, day].join(" | ")} |`,
     ),
-    ...never(rows).map((kernel) => `| ${kernel} | the whole suite was not run yet | | | | |`),
+    ...never(rows).map((kernel) => `| ${kernel} | no run of the whole suite is recorded | | | | |`),
   ].join("\n");
 }
 
