@@ -87,9 +87,26 @@ export function merged(before: readonly Row[], now: readonly Row[]): Row[] {
   return known.sort((a, b) => place(a) - place(b) || (a.name < b.name ? -1 : 1));
 }
 
-/** Kernels that no run was recorded of. */
-function never(rows: readonly Row[]): string[] {
-  return kernels.map(({ kernel }) => kernel).filter((kernel) => !rows.some(({ name }) => name === kernel));
+/** A row's kernel and guest, and whether all tests were run: the two halves of its name. */
+function halves({ name }: Row): [guest: string, tests: string] {
+  const [guest = "", only] = name.split(", only ");
+  return [guest, only === undefined ? "all" : "some"];
+}
+
+/** What a row is called where there is no table. */
+function labelOf(row: Row): string {
+  const [guest, tests] = halves(row);
+  return tests === "all" ? guest : `${guest}, ${tests}`;
+}
+
+/** What the tables do not say: which tests some are, and which kernels no whole run was recorded of. */
+function remarks(rows: readonly Row[]): string[] {
+  const some = [...new Set(rows.flatMap(({ name }) => name.split(", only ").slice(1)))];
+  const never = kernels.map(({ kernel }) => kernel).filter((kernel) => !rows.some(({ name }) => name === kernel));
+  return [
+    ...(some.length === 0 ? [] : [`_Some_ are those in ${some.map((tests) => `\`${tests}\``).join(", or in ")}.`]),
+    ...(never.length === 0 ? [] : [`No run of all tests is recorded of ${never.join(", ")}.`]),
+  ];
 }
 
 /** A list of what was skipped and why, one line a reason, with where it happened. */
@@ -97,7 +114,7 @@ function reasons(rows: readonly Row[], of: (row: Row) => Readonly<Record<string,
   const all = new Map<string, string[]>();
   for (const row of rows) {
     for (const [reason, count] of Object.entries(of(row))) {
-      all.set(reason, [...(all.get(reason) ?? []), `${row.name} (${count})`]);
+      all.set(reason, [...(all.get(reason) ?? []), `${labelOf(row)} (${count})`]);
     }
   }
   const lines = [...all]
@@ -112,18 +129,18 @@ const named = (text: string): string => text.replaceAll(/[<>|*]/g, "\\$&");
 export function resultsText(rows: readonly Row[]): string {
   const bad = rows.filter(({ complaints }) => complaints.length > 0);
   return [
-    "| kernel | booted | passed | failed | skipped: kernel lacks it | skipped: guest lacks it | troubles | seconds | when | what |",
-    "| --- | --- | --: | --: | --: | --: | --: | --: | --- | --- |",
-    ...rows.map(({ name, cells, day, commit }) => `| ${[name, ...cells.slice(1), day, commit].join(" | ")} |`),
-    ...never(rows).map((kernel) => `| ${kernel} | no run of the whole suite is recorded | | | | | | | | |`),
+    "| kernel | tests | booted | passed | failed | skipped: kernel lacks it | skipped: guest lacks it | troubles | seconds | when | what |",
+    "| --- | --- | --- | --: | --: | --: | --: | --: | --: | --- | --- |",
+    ...rows.map((row) => `| ${[...halves(row), ...row.cells.slice(1), row.day, row.commit].join(" | ")} |`),
     "",
+    ...remarks(rows),
     `With ${[...new Set(rows.map(({ tools }) => tools))].join("; ") || "nothing yet"}.`,
     `Guests have ${MEMORY_MIB} MiB where no other figure stands. _What_ is the commit that was tested.`,
     "",
     "## What failed",
     "",
     ...(bad.length === 0 ? ["Nothing.", ""] : []),
-    ...bad.flatMap(({ name, complaints }) => [`### ${name}`, "", ...complaints.map((text) => `- ${named(text)}`), ""]),
+    ...bad.flatMap((row) => [`### ${labelOf(row)}`, "", ...row.complaints.map((text) => `- ${named(text)}`), ""]),
     "## What was skipped for want of a feature",
     "",
     "Each kernel with the number of its tests. The names are held against the headers of that kernel: a test that is",
@@ -140,13 +157,13 @@ export function resultsText(rows: readonly Row[]): string {
 /** The README's table, unformatted. */
 export function readmeText(rows: readonly Row[]): string {
   return [
-    "| kernel | booted | passed | failed | skipped | when |",
-    "| --- | --- | --: | --: | --: | --- |",
+    "| kernel | tests | booted | passed | failed | skipped | when |",
+    "| --- | --- | --- | --: | --: | --: | --- |",
     ...rows.map(
-      ({ name, cells, passed, failed, skipped, day }) =>
-        `| ${[name, cells[1], passed, failed, skipped, day].join(" | ")} |`,
+      (row) => `| ${[...halves(row), row.cells[1], row.passed, row.failed, row.skipped, row.day].join(" | ")} |`,
     ),
-    ...never(rows).map((kernel) => `| ${kernel} | no run of the whole suite is recorded | | | | |`),
+    "",
+    ...remarks(rows),
   ].join("\n");
 }
 

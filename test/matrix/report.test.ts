@@ -172,19 +172,21 @@ describe("what is recorded", () => {
     const part = rowsOf([verdict], machine, "ddddddd", "2020-01-04", ["test/kernel", "test/ring"]);
     const names = merged(old, part).map(({ name }) => name);
     expect(names).toEqual(["6.1", "6.1, only test/kernel test/ring", "7.3"]);
-    expect(resultsText(part)).toContain("| 6.1 | no run of the whole suite is recorded |");
+    expect(resultsText(part)).toContain("| 6.1 | some | 6.1.0-1 |");
+    expect(resultsText(part)).toContain("_Some_ are those in `test/kernel test/ring`.");
+    expect(readmeText(part)).toMatch(/No run of all tests is recorded of 5\.10, 6\.1, 6\.12,/);
   });
 
   test("the pages tell failures, troubles and skips, and name the kernels that were never run", () => {
     const text = resultsText(merged(old, again));
-    expect(text).toContain("| 6.1 | 6.1.0-1 | 5 | 0 | 2 | 1 | 0 | 2 | 2020-01-02 | bbbbbbb |");
-    expect(text).toContain("| 7.3 | 6.1.0-1 | 5 | 1 | 2 | 1 | 1 | 2 | 2020-01-01 | aaaaaaa |");
-    expect(text).toContain("| 5.10 | no run of the whole suite is recorded |");
+    expect(text).toContain("| 6.1 | all | 6.1.0-1 | 5 | 0 | 2 | 1 | 0 | 2 | 2020-01-02 | bbbbbbb |");
+    expect(text).toContain("| 7.3 | all | 6.1.0-1 | 5 | 1 | 2 | 1 | 1 | 2 | 2020-01-01 | aaaaaaa |");
+    expect(text).toMatch(/No run of all tests is recorded of 5\.10, 6\.12,/);
     expect(text).toContain("### 7.3\n\n- z took too long or was killed\n- x \\> y: not");
     expect(text).not.toContain("### 6.1");
     expect(text).toContain("- IORING_OP_LISTEN: 6.1 (2); 7.3 (2)");
     expect(text).toContain("- a C compiler: 6.1 (1); 7.3 (1)");
-    expect(readmeText(old)).toContain("| 7.3 | 6.1.0-1 | 5 | 2 | 3 | 2020-01-01 |");
+    expect(readmeText(old)).toContain("| 7.3 | all | 6.1.0-1 | 5 | 2 | 3 | 2020-01-01 |");
     expect(resultsText(merged([], again))).toContain("## What failed\n\nNothing.");
   });
 
