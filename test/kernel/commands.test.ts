@@ -64,7 +64,7 @@ async function connect(ring: Ring, greeting: Uint8Array): Promise<{ fd: number; 
 describe("prepCmdSock()", () => {
   const options = needs(["SOCKET_URING_OP_SETSOCKOPT", "SOCKET_URING_OP_GETSOCKOPT"], () =>
     socketTakes((ring, fd) =>
-      ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_REUSEADDR, Int32Array.of(1)),
+      ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_REUSEADDR, kept(Int32Array.of(1))),
     ),
   );
 
@@ -74,13 +74,13 @@ describe("prepCmdSock()", () => {
     const fd = complete(ring);
     const value = new Int32Array(1);
     for (const wanted of [1, 0]) {
-      ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_REUSEADDR, Int32Array.of(wanted));
+      ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_REUSEADDR, kept(Int32Array.of(wanted)));
       expect(complete(ring)).toBe(0);
       ring.prepCmdSock(SOCKET_URING_OP_GETSOCKOPT, fd, SOL_SOCKET, SO_REUSEADDR, value);
       expect(complete(ring)).toBe(4);
       expect(value[0]).toBe(wanted);
     }
-    ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_RCVBUF, Int32Array.of(50_000));
+    ring.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_RCVBUF, kept(Int32Array.of(50_000)));
     expect(complete(ring)).toBe(0);
     ring.prepCmdSock(SOCKET_URING_OP_GETSOCKOPT, fd, SOL_SOCKET, SO_RCVBUF, value);
     expect(complete(ring)).toBe(4);

@@ -41,12 +41,15 @@ needs(["IORING_OP_FILES_UPDATE", "IORING_FEAT_LINKED_FILE"])(
     const fd = file("update", "from the table");
     ring.registerFilesSparse(4);
     const text = new Uint8Array(32);
-    ring.prepFilesUpdate(Int32Array.of(-1, fd), 2).link().userData(1);
+    ring
+      .prepFilesUpdate(kept(Int32Array.of(-1, fd)), 2)
+      .link()
+      .userData(1);
     ring.prepRead(3, text, 5).fixedFile().userData(2);
     expect(next(ring)).toMatchObject({ userData: 1, res: 2 });
     expect(next(ring)).toMatchObject({ userData: 2, res: 9 });
     expect(Buffer.from(text.subarray(0, 9)).toString()).toBe("the table");
-    ring.prepFilesUpdate(Int32Array.of(-1), 3);
+    ring.prepFilesUpdate(kept(Int32Array.of(-1)), 3);
     expect(complete(ring)).toBe(1);
     ring.prepRead(3, text, 0).fixedFile();
     expect(complete(ring)).toBe(-EBADF);

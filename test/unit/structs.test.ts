@@ -302,7 +302,7 @@ describe("OpenHow", () => {
     if (!ring.supports(IORING_OP_OPENAT2)) throw new Error("IORING_OP_OPENAT2 is there from Linux 5.6 on");
     closeSync(openFile(directory, "target", "text"));
     symlinkSync("target", join(directory, "link"));
-    ring.prepOpenat2(AT_FDCWD, join(directory, "link"), new OpenHow(constants.O_RDONLY));
+    ring.prepOpenat2(AT_FDCWD, join(directory, "link"), kept(new OpenHow(constants.O_RDONLY)));
     const fd = complete(ring);
     expect(fd).toBeGreaterThan(0);
     closeSync(fd);
