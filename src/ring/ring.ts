@@ -535,7 +535,8 @@ export class Ring extends NetworkRegistrations {
     this.#gate.checkOpen();
     const { sq, fd } = this.#gate;
     sq.discard();
-    const ended = !sq.everSubmitted || drain(this, (opcode, address, count) => this.tryRegister(opcode, address, count));
+    const ended =
+      !sq.everSubmitted || drain(this, (opcode, address, count) => this.tryRegister(opcode, address, count));
     this.forgetRegistrations();
     if (this.indexOnly) this.giveIndexBack(fd);
     this.#gate.close();
