@@ -291,6 +291,8 @@ export abstract class Operations<Result, Sent> {
    * Cancels a request with the operation `opcode`, an IORING_OP_*, or with IORING_ASYNC_CANCEL_ALL in `flags` all of
    * them. `res` is 0 or with ALL the number found, -ENOENT where there is none, -EALREADY where one could not be stopped.
    *
+   * Kernel: Debian's 6.1 takes the request and finds nothing.
+   *
    * @kernel 6.6
    * @man io_uring_enter(2)
    */

@@ -199,6 +199,8 @@ export abstract class Builders {
    * Cancels a request with the operation `opcode`, an IORING_OP_*, or with IORING_ASYNC_CANCEL_ALL in `flags` all of
    * them. `res` is 0 or with ALL the number found, -ENOENT where there is none, -EALREADY where one could not be stopped.
    *
+   * Kernel: Debian's 6.1 takes the request and finds nothing.
+   *
    * @kernel 6.6
    * @man io_uring_enter(2)
    */
@@ -967,6 +969,8 @@ export abstract class Builders {
    * Changes a waiting poll request: its events with IORING_POLL_UPDATE_EVENTS in `flags`, its user data with
    * IORING_POLL_UPDATE_USER_DATA; IORING_POLL_ADD_MULTI keeps a multishot one multishot. `res` is 0, -ENOENT where there
    * is none, -EALREADY where it is completing.
+   *
+   * Kernel: 6.16 and 6.17 lose a poll that is updated: it ends with -ECANCELED or never.
    *
    * @kernel 5.13
    * @man io_uring_prep_poll_update(3)
