@@ -5,6 +5,7 @@ import { IORING_SEND_ZC_REPORT_USAGE, Iovecs, Msghdr } from "../../src/index.ts"
 import { bun } from "../support/child.ts";
 import { pattern } from "../support/files.ts";
 import { needs } from "../support/kernel.ts";
+import { patience } from "../support/patience.ts";
 import { connection, rejection, ringForFile } from "./support.ts";
 
 const ring = ringForFile();
@@ -12,7 +13,7 @@ const zeroCopy = needs(["IORING_OP_SEND_ZC", "IORING_OP_LISTEN"]);
 const storms = needs(["IORING_OP_SEND_ZC", "IORING_OP_LISTEN"]);
 
 /** How long the storm lasts: URING_STORM_MS=120000 for two minutes. */
-const stormMs = Number(process.env["URING_STORM_MS"] ?? 3000);
+const stormMs = Number(process.env["URING_STORM_MS"] ?? 3000 * patience);
 /** What it is made of: URING_STORM_SEED for that of an earlier one. */
 const seed = Number(process.env["URING_STORM_SEED"] ?? Date.now() % 1_000_000);
 

@@ -51,6 +51,9 @@ overLayouts((layout) => {
       expect(reap(ring)).toEqual(upTo(count, next));
       next += count;
     }
+    // Such a thread moves its head when it has dealt with all it took, and completions can be there before.
+    for (let i = 0; (ring.setup.flags & IORING_SETUP_SQPOLL) !== 0 && ring.sqReady() > 0 && i < 1000; i++)
+      Bun.sleepSync(2);
     expect([ring.sqReady(), ring.cqReady(), ring.cqDropped, ring.errno]).toEqual([0, 0, 0, 0]);
   });
 
