@@ -21,6 +21,8 @@ import { Timespecs } from "./timespecs.ts";
 const RETRY_MS = 1;
 /** And before it is asked to cancel again what it could not get hold of. */
 const CANCEL_AGAIN_MS = 4;
+/** How many requests at least may wait in workers: for a slow disk, or a pipe's other end. */
+const WORKERS = 64;
 
 /** What may end with the reactor. */
 export interface Ending {
@@ -98,6 +100,7 @@ export class Reactor implements Sleeper {
     this.engine = new Engine(settings.entries, settings.ring);
     try {
       this.engine.registerEventfd(bell.attach(this));
+      this.engine.allowWorkers(WORKERS);
     } catch (error) {
       this.engine.close();
       bell.detach(this);

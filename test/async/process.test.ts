@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { bun, run } from "../support/child.ts";
 import { scratchDirectory } from "../support/files.ts";
+import { patience } from "../support/patience.ts";
 import { outcome, program } from "./support.ts";
 
 const directory = scratchDirectory();
@@ -165,4 +166,15 @@ test("Bun's file stream on an eventfd still keeps the process alive and has no u
   const stream = Bun.file("/dev/null").stream();
   expect("unref" in stream).toBe(false);
   expect("unref" in stream.getReader()).toBe(false);
+});
+
+test("opens that wait for each other meet, however small the thread's first ring is", () => {
+  const pairs = 20;
+  for (let i = 0; i < pairs; i++) expect(run(["mkfifo", join(directory, `pipe ${i}`)]).exitCode).toBe(0);
+  const { opened, allowed } = program<{ opened: number; allowed: number }>("workers", [
+    directory,
+    String(pairs),
+    String(5000 * patience),
+  ]);
+  expect({ opened, enough: allowed >= 2 * pairs }).toEqual({ opened: 2 * pairs, enough: true });
 });
