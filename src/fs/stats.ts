@@ -9,6 +9,7 @@ import {
   STATX_BASIC_STATS,
   STATX_BTIME,
 } from "../abi/linux.ts";
+import { STATX_WORDS } from "../abi/statx.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { Mapping } from "../memory.ts";
 import { prepStatx } from "../ring/prep/fs.ts";
@@ -75,23 +76,24 @@ abstract class Look<T> extends Job<T> {
   }
 }
 
-/** Words of struct statx; of a 64-bit field the low one. */
-const BLKSIZE = 1;
-const NLINK = 4;
-const UID = 5;
-const GID = 6;
-const MODE = 7;
-const INO = 8;
-const SIZE = 10;
-const BLOCKS = 12;
-const ATIME = 16;
-const BTIME = 20;
-const CTIME = 24;
-const MTIME = 28;
-const RDEV_MAJOR = 32;
-const RDEV_MINOR = 33;
-const DEV_MAJOR = 34;
-const DEV_MINOR = 35;
+const {
+  BLKSIZE,
+  NLINK,
+  UID,
+  GID,
+  MODE,
+  INO,
+  SIZE,
+  BLOCKS,
+  ATIME,
+  BTIME,
+  CTIME,
+  MTIME,
+  RDEV_MAJOR,
+  RDEV_MINOR,
+  DEV_MAJOR,
+  DEV_MINOR,
+} = STATX_WORDS;
 
 function u32(words: Int32Array, at: number): number {
   return (words[at] as number) >>> 0;

@@ -190,10 +190,10 @@ export class Socket<Data> extends PlainSocket {
     return this.#local()?.family;
   }
 
-  /** Has small writes leave at once, as they do from the start; whether it is open. */
-  setNoDelay(noDelay?: boolean): boolean {
+  /** Has small writes leave at once, as they do from the start; whether it is open. Only nothing at all means true. */
+  setNoDelay(...noDelay: [noDelay?: boolean]): boolean {
     if ((this.#connection.state & IS_OPEN) === 0) return false;
-    setNoDelay(this.#connection.fd, noDelay !== false);
+    setNoDelay(this.#connection.fd, noDelay.length === 0 || Boolean(noDelay[0]));
     return true;
   }
 

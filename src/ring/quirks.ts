@@ -99,6 +99,15 @@ export const quirks: readonly Quirk[] = [
     remedy: "BufferRing takes it for granted there",
     present: null,
   },
+  {
+    name: "polled-command-without-data-crashes",
+    defect:
+      "an NVMe command that moves no data, such as flush, makes the kernel follow a null pointer on a polled ring",
+    kernels: "6.1.192",
+    source: "tried on Debian's 6.1.0-56; the kernel's report names bio_poll",
+    remedy: "none: send such commands through a ring without iopoll",
+    present: null,
+  },
 ];
 
 /** @internal Whether resizing keeps completions of 32 bytes that are not seen yet. */

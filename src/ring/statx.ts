@@ -1,5 +1,6 @@
 /** What statx tells of a file. */
 import { SIZEOF_STATX } from "../abi/linux.ts";
+import { STATX_WORDS } from "../abi/statx.ts";
 import { addressOf, type Located } from "../memory.ts";
 import { u64At } from "./structs.ts";
 
@@ -8,34 +9,35 @@ const S_IFDIR = 0x4000;
 const S_IFREG = 0x8000;
 const S_IFLNK = 0xa000;
 
-/** Words of struct statx; of a 64-bit field the low one. */
-const MASK = 0;
-const BLKSIZE = 1;
-const ATTRIBUTES = 2;
-const NLINK = 4;
-const UID = 5;
-const GID = 6;
-const MODE = 7;
-const INO = 8;
-const SIZE = 10;
-const BLOCKS = 12;
-const ATTRIBUTES_MASK = 14;
-const ATIME = 16;
-const BTIME = 20;
-const CTIME = 24;
-const MTIME = 28;
-const RDEV_MAJOR = 32;
-const RDEV_MINOR = 33;
-const DEV_MAJOR = 34;
-const DEV_MINOR = 35;
-const MNT_ID = 36;
-const DIO_MEM_ALIGN = 38;
-const DIO_OFFSET_ALIGN = 39;
-const SUBVOL = 40;
-const ATOMIC_WRITE_UNIT_MIN = 42;
-const ATOMIC_WRITE_UNIT_MAX = 43;
-const ATOMIC_WRITE_SEGMENTS_MAX = 44;
-const DIO_READ_OFFSET_ALIGN = 45;
+const {
+  MASK,
+  BLKSIZE,
+  ATTRIBUTES,
+  NLINK,
+  UID,
+  GID,
+  MODE,
+  INO,
+  SIZE,
+  BLOCKS,
+  ATTRIBUTES_MASK,
+  ATIME,
+  BTIME,
+  CTIME,
+  MTIME,
+  RDEV_MAJOR,
+  RDEV_MINOR,
+  DEV_MAJOR,
+  DEV_MINOR,
+  MNT_ID,
+  DIO_MEM_ALIGN,
+  DIO_OFFSET_ALIGN,
+  SUBVOL,
+  ATOMIC_WRITE_UNIT_MIN,
+  ATOMIC_WRITE_UNIT_MAX,
+  ATOMIC_WRITE_SEGMENTS_MAX,
+  DIO_READ_OFFSET_ALIGN,
+} = STATX_WORDS;
 
 /**
  * Room for what statx tells: struct statx, 256 bytes that must live until the completion. A field means something only

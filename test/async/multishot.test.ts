@@ -2,16 +2,19 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync, writeSync } from "node:fs";
 import { AsyncRing } from "../../src/async/asyncring.ts";
-import { AF_INET, MSG_TRUNC, POLLHUP, POLLIN, SOCK_CLOEXEC, SOCK_DGRAM } from "../../src/abi/linux.ts";
+import { AF_INET, MSG_TRUNC, POLLHUP, POLLIN, SOCK_DGRAM } from "../../src/abi/linux.ts";
+import { bind } from "../../src/net/system.ts";
 import { BufferRing, EINVAL, Ring, SockAddr, Timespec } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { pattern, pipe, scratchDirectory } from "../support/files.ts";
-import { needs } from "../support/kernel.ts";
-import { connection, descriptors, listener, rejection, ringForFile, strays } from "./support.ts";
+import { has, needs } from "../support/kernel.ts";
+import { connection, descriptors, listener, makeClient, rejection, ringForFile, strays } from "./support.ts";
 
 const directory = scratchDirectory();
 const ring = ringForFile();
-const sockets = needs(["IORING_OP_LISTEN", "IORING_OP_SOCKET"]);
+// Kernel: both are flags that came together with an operation that can be asked for.
+const accepts = needs("IORING_ACCEPT_MULTISHOT", () => has("IORING_OP_SOCKET"));
+const receives = needs("IORING_RECV_MULTISHOT", () => has("IORING_OP_SEND_ZC"));
 const pipes = needs(["IORING_OP_READ_MULTISHOT", "IORING_OP_PIPE"]);
 const ticks = needs("IORING_TIMEOUT_MULTISHOT", hasTicks);
 
@@ -24,14 +27,14 @@ function hasTicks(): boolean {
 
 /** Connects so many clients. */
 async function clients(address: SockAddr, count: number): Promise<number[]> {
-  const fds = await Promise.all(Array.from({ length: count }, () => ring.socket(AF_INET, 1 | SOCK_CLOEXEC, 0)));
+  const fds = Array.from({ length: count }, makeClient);
   await Promise.all(fds.map((fd) => ring.connect(fd, address)));
   return fds;
 }
 
 describe("multishotAccept()", () => {
-  sockets("gives every connection, and leaving the loop closes those that were not read", async () => {
-    const { fd, address } = await listener(ring);
+  accepts("gives every connection, and leaving the loop closes those that were not read", async () => {
+    const { fd, address } = listener();
     const before = descriptors();
     const connected = clients(address, 20);
     const accepted: number[] = [];
@@ -49,8 +52,8 @@ describe("multishotAccept()", () => {
     await ring.close(fd);
   });
 
-  sockets("stops while its reader does, and loses nobody", async () => {
-    const { fd, address } = await listener(ring);
+  accepts("stops while its reader does, and loses nobody", async () => {
+    const { fd, address } = listener();
     const accepting = ring.multishotAccept(fd, { maxQueued: 4 });
     const first = accepting.next();
     const connected = await clients(address, 16);
@@ -68,15 +71,15 @@ describe("multishotAccept()", () => {
     await Promise.all([...accepted, ...connected, fd].map((each) => ring.close(each)));
   });
 
-  sockets("throws what the kernel refuses", async () => {
+  accepts("throws what the kernel refuses", async () => {
     expect((await rejection(ring.multishotAccept(999_999).next())).code).toBe("EBADF");
     expect(() => ring.multishotAccept(0.5)).toThrow(RangeError);
     expect(() => ring.multishotAccept(1, { nonsense: 1 } as object)).toThrow(TypeError);
     expect(() => ring.multishotAccept(1, { maxQueued: 0 })).toThrow(RangeError);
   });
 
-  sockets("ends with its signal's reason, once the kernel has let go", async () => {
-    const { fd } = await listener(ring);
+  accepts("ends with its signal's reason, once the kernel has let go", async () => {
+    const { fd } = listener();
     const controller = new AbortController();
     const next = ring.multishotAccept(fd, { signal: controller.signal }).next();
     await ring.nop();
@@ -90,9 +93,9 @@ describe("multishotAccept()", () => {
     await ring.close(fd);
   });
 
-  sockets("gives places among the registered files, and empties those that nobody read", async () => {
+  accepts("gives places among the registered files, and empties those that nobody read", async () => {
     await using own = new AsyncRing();
-    const { fd, address } = await listener(own);
+    const { fd, address } = listener();
     own.ring.registerFilesSparse(8);
     for (let round = 0; round < 3; round++) {
       const connected = await clients(address, 6);
@@ -112,7 +115,7 @@ describe("multishotAccept()", () => {
 });
 
 describe("recvMultishot()", () => {
-  sockets("lends what comes until the next step, to the end of the connection", async () => {
+  receives("lends what comes until the next step, to the end of the connection", async () => {
     using buffers = ring.bufferRing({ entries: 4, size: 512 });
     const { client, server } = await connection(ring);
     const data = pattern(100_000, 3);
@@ -133,7 +136,7 @@ describe("recvMultishot()", () => {
     await Promise.all([ring.close(client), ring.close(server)]);
   });
 
-  sockets("copies what comes if it is told to", async () => {
+  receives("copies what comes if it is told to", async () => {
     using buffers = ring.bufferRing({ entries: 2, size: 256 });
     const { client, server } = await connection(ring);
     const data = pattern(20_000, 9);
@@ -149,7 +152,7 @@ describe("recvMultishot()", () => {
     await Promise.all([ring.close(client), ring.close(server)]);
   });
 
-  sockets("shares a ring of few buffers among many sockets", async () => {
+  receives("shares a ring of few buffers among many sockets", async () => {
     using buffers = ring.bufferRing({ entries: 2, size: 64 });
     const pairs = await Promise.all(Array.from({ length: 8 }, () => connection(ring)));
     const sums = await Promise.all(
@@ -166,7 +169,7 @@ describe("recvMultishot()", () => {
     await Promise.all(pairs.flatMap(({ client, server }) => [ring.close(client), ring.close(server)]));
   });
 
-  sockets("waits for buffers that somebody else holds", async () => {
+  receives("waits for buffers that somebody else holds", async () => {
     using buffers = new BufferRing(ring.ring, { group: 5, entries: 1, size: 64 });
     const { client, server } = await connection(ring);
     const holder = ring.recvMultishot(server, buffers);
@@ -183,7 +186,7 @@ describe("recvMultishot()", () => {
     await Promise.all([client, server, other.client, other.server].map((each) => ring.close(each)));
   });
 
-  sockets("gives everything back when its loop throws", async () => {
+  receives("gives everything back when its loop throws", async () => {
     using buffers = ring.bufferRing({ entries: 4, size: 16 });
     const { client, server } = await connection(ring);
     await ring.send(client, pattern(64));
@@ -196,7 +199,7 @@ describe("recvMultishot()", () => {
     await Promise.all([ring.close(client), ring.close(server)]);
   });
 
-  sockets("ends with an error when its ring is closed, and leaves its buffers alone", async () => {
+  receives("ends with an error when its ring is closed, and leaves its buffers alone", async () => {
     const own = new AsyncRing();
     const buffers = own.bufferRing({ entries: 4, size: 16 });
     const { client, server } = await connection(ring);
@@ -239,32 +242,28 @@ describe("readMultishot()", () => {
 });
 
 describe("recvmsgMultishot()", () => {
-  needs(["IORING_OP_BIND", "IORING_OP_SOCKET"])(
-    "gives datagrams with their senders, empty and cut ones too",
-    async () => {
-      using buffers = ring.bufferRing({ entries: 8, size: 256 });
-      const [one, two] = [await ring.socket(AF_INET, SOCK_DGRAM, 0), await ring.socket(AF_INET, SOCK_DGRAM, 0)];
-      const port = 20_000 + (process.pid % 20_000);
-      const [to, from] = [SockAddr.ipv4("127.0.0.1", port), SockAddr.ipv4("127.0.0.1", port + 20_000)];
-      await ring.bind(one, to);
-      await ring.bind(two, from);
-      const texts: string[] = [];
-      const flags: number[] = [];
-      const sizes = [5, 0, 300, 7];
-      for (const size of sizes) await ring.sendto(two, Buffer.alloc(Math.max(size, 1), 65), 0, to, undefined, size);
-      for await (const { bytes, address, flags: bits } of ring.recvmsgMultishot(one, buffers, { nameBytes: 16 })) {
-        expect(address).toEqual({ family: "ipv4", address: "127.0.0.1", port: port + 20_000 });
-        texts.push(Buffer.from(bytes).toString());
-        flags.push(bits & MSG_TRUNC);
-        if (texts.length === sizes.length) break;
-      }
-      // 256 bytes hold 16 of header, 16 of address, and the rest.
-      expect(texts.map((text) => text.length)).toEqual([5, 0, 224, 7]);
-      expect(flags).toEqual([0, 0, MSG_TRUNC, 0]);
-      expect(buffers.available).toBe(8);
-      await Promise.all([ring.close(one), ring.close(two)]);
-    },
-  );
+  receives("gives datagrams with their senders, empty and cut ones too", async () => {
+    using buffers = ring.bufferRing({ entries: 8, size: 256 });
+    const [one, two] = await Promise.all([ring.socket(AF_INET, SOCK_DGRAM, 0), ring.socket(AF_INET, SOCK_DGRAM, 0)]);
+    const port = 20_000 + (process.pid % 20_000);
+    const [to, from] = [SockAddr.ipv4("127.0.0.1", port), SockAddr.ipv4("127.0.0.1", port + 20_000)];
+    expect([bind(one, to), bind(two, from)]).toEqual([0, 0]);
+    const texts: string[] = [];
+    const flags: number[] = [];
+    const sizes = [5, 0, 300, 7];
+    for (const size of sizes) await ring.sendto(two, Buffer.alloc(Math.max(size, 1), 65), 0, to, undefined, size);
+    for await (const { bytes, address, flags: bits } of ring.recvmsgMultishot(one, buffers, { nameBytes: 16 })) {
+      expect(address).toEqual({ family: "ipv4", address: "127.0.0.1", port: port + 20_000 });
+      texts.push(Buffer.from(bytes).toString());
+      flags.push(bits & MSG_TRUNC);
+      if (texts.length === sizes.length) break;
+    }
+    // 256 bytes hold 16 of header, 16 of address, and the rest.
+    expect(texts.map((text) => text.length)).toEqual([5, 0, 224, 7]);
+    expect(flags).toEqual([0, 0, MSG_TRUNC, 0]);
+    expect(buffers.available).toBe(8);
+    await Promise.all([ring.close(one), ring.close(two)]);
+  });
 });
 
 describe("pollMultishot()", () => {

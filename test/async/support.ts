@@ -4,7 +4,10 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { AsyncRing } from "../../src/async/asyncring.ts";
 import type { AsyncRingOptions } from "../../src/async/options.ts";
-import { AF_INET, SOCK_CLOEXEC, SOCK_STREAM } from "../../src/abi/linux.ts";
+import { EADDRINUSE } from "../../src/abi/errno.gen.ts";
+import { AF_INET } from "../../src/abi/linux.ts";
+import { UringError } from "../../src/errors.ts";
+import { bind, makeSocket, startListening } from "../../src/net/system.ts";
 import { SockAddr } from "../../src/ring/sockaddr.ts";
 import { bun, type Outcome, run } from "../support/child.ts";
 
@@ -15,28 +18,37 @@ export function ringForFile(options: AsyncRingOptions = {}): AsyncRing {
   return ring;
 }
 
+/** What a system call answered, if it is no error. */
+function sure(res: number): number {
+  if (res < 0) throw new UringError(res, "a system call");
+  return res;
+}
+
+/** A socket of the internet. A system call makes it: rings do from 5.19 on. */
+export function makeClient(): number {
+  return sure(makeSocket(AF_INET));
+}
+
 /**
- * A socket that listens on the loopback, with its address. The port is tried for, below those that the kernel gives:
- * what the kernel chose could be asked only of the newest, or of a table that is slow where many connections have ended.
+ * A socket that listens on the loopback, with its address. System calls make it: rings do from 6.11 on. The port is
+ * tried for, below those that the kernel gives.
  */
-export async function listener(ring: AsyncRing, backlog: number = 512): Promise<{ fd: number; address: SockAddr }> {
-  const fd = await ring.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+export function listener(): { fd: number; address: SockAddr } {
+  const fd = makeClient();
   for (;;) {
     const address = SockAddr.ipv4("127.0.0.1", 15_000 + Math.floor(Math.random() * 17_000));
-    try {
-      await ring.bind(fd, address);
-      await ring.listen(fd, backlog);
-      return { fd, address };
-    } catch (error) {
-      if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
-    }
+    const res = bind(fd, address);
+    if (res === -EADDRINUSE) continue;
+    sure(res);
+    sure(startListening(fd, 512));
+    return { fd, address };
   }
 }
 
 /** Both ends of a connection over the loopback. */
 export async function connection(ring: AsyncRing): Promise<{ client: number; server: number }> {
-  const { fd, address } = await listener(ring);
-  const client = await ring.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const { fd, address } = listener();
+  const client = makeClient();
   const [server] = await Promise.all([ring.accept(fd), ring.connect(client, address)]);
   await ring.close(fd);
   return { client, server };

@@ -5,11 +5,11 @@
  */
 import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { AsyncRing } from "../../../src/async/asyncring.ts";
-import { AF_INET, AT_FDCWD, MSG_WAITALL, SHUT_RDWR, SOCK_CLOEXEC, SOCK_STREAM } from "../../../src/abi/linux.ts";
+import { AT_FDCWD, MSG_WAITALL, SHUT_RDWR } from "../../../src/abi/linux.ts";
 import type { BufferRing } from "../../../src/ring/bufferring.ts";
 import { Iovecs, Timespec } from "../../../src/ring/structs.ts";
 import { pattern } from "../../support/files.ts";
-import { listener } from "../support.ts";
+import { listener, makeClient } from "../support.ts";
 
 const [, , seedText = "1", msText = "2000"] = process.argv;
 let state = Number(seedText) >>> 0 || 1;
@@ -144,7 +144,7 @@ async function receive(ring: AsyncRing, fd: number, buffers: BufferRing): Promis
 
 /** Connects and accepts, both sides early now and then. Whoever gets a descriptor closes it. */
 async function connect(ring: AsyncRing): Promise<void> {
-  const { fd, address } = await listener(ring);
+  const { fd, address } = listener();
   const close = (each: number | undefined): void => {
     if (each !== undefined) closeSync(each);
   };
@@ -153,8 +153,8 @@ async function connect(ring: AsyncRing): Promise<void> {
       if (client !== undefined) counts.accepted++;
       close(client);
     });
-    const client = await watch(ring.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (client !== undefined) await watch(ring.connect(client, address, early()));
+    const client = makeClient();
+    await watch(ring.connect(client, address, early()));
     const opened = await watch(ring.openat(AT_FDCWD, file, 0, early()));
     close(client);
     close(opened);
@@ -197,16 +197,16 @@ async function live(): Promise<void> {
   });
   counts.rings++;
   const buffers = ring.bufferRing({ entries: 8, size: 1024, incremental: false });
-  const { fd, address } = await listener(ring);
+  const { fd, address } = listener();
   const work: Promise<void>[] = [chain(ring), connect(ring), readFiles(ring), readFiles(ring)];
   const sockets: number[] = [fd];
   for (let i = 0; i < 3; i++) {
-    const client = await ring.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const client = makeClient();
     const [server] = await Promise.all([ring.accept(fd), ring.connect(client, address)]);
     sockets.push(client, server);
     work.push(send(ring, client), receive(ring, server, buffers));
   }
-  const idle = await ring.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const idle = makeClient();
   const [silent] = await Promise.all([ring.accept(fd), ring.connect(idle, address)]);
   sockets.push(idle, silent);
   work.push(forget(ring, silent));
