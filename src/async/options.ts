@@ -82,7 +82,7 @@ export interface AsyncRingOptions extends Omit<RingOptions, "iopoll" | "hybridIo
    * for somebody else count too: a server with more open connections than this needs more.
    */
   maxInFlight?: number;
-  /** After how many completions the event loop gets a turn, 512 unless given. */
+  /** After how many completions the event loop gets a turn, 512 unless given; after a millisecond it does in any case. */
   maxPerTurn?: number;
   /**
    * For how many microseconds the thread looks for completions before it goes back to the event loop; 0, off, unless

@@ -21,6 +21,9 @@ import { Timespecs } from "./timespecs.ts";
 const RETRY_MS = 1;
 /** And before it is asked to cancel again what it could not get hold of. */
 const CANCEL_AGAIN_MS = 4;
+/** How long the loop waits for its turn at the most, or for as many completions as lie between two looks at the clock. */
+const TURN_MS = 1;
+const LOOK_EVERY = 32;
 /** How many requests at least may wait in workers: for a slow disk, or a pipe's other end. */
 const WORKERS = 64;
 
@@ -89,7 +92,10 @@ export class Reactor implements Sleeper {
   #retrying = false;
   #eventfdOn = false;
   /** How many completions may be dealt with before the loop gets its turn. */
-  #budget: number;
+  #budget = 0;
+  /** When the budget was set, in milliseconds, and how low it is when it is time to look at the clock. */
+  #began = 0;
+  #look = 0;
   #messages: Messages | undefined;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
@@ -109,7 +115,7 @@ export class Reactor implements Sleeper {
     this.engine.cqEventfdEnabled = false;
     this.#room = this.engine.setup.sqEntries;
     this.#times = new Timespecs(this.#room);
-    this.#budget = settings.maxPerTurn;
+    this.#refill();
     // Kernel: 5.17.
     this.tellsFailuresOnly = this.engine.hasFeature(IORING_FEAT_CQE_SKIP);
   }
@@ -321,15 +327,31 @@ export class Reactor implements Sleeper {
 
   readonly #resume = (): void => {
     this.#yielding = false;
-    this.#budget = this.#settings.maxPerTurn;
+    this.#refill();
     this.#turn();
   };
 
   /** Implements {@link Sleeper}. */
   wake(): void {
     this.wakes++;
-    this.#budget = this.#settings.maxPerTurn;
+    this.#refill();
     if (!this.#yielding) this.#turn();
+  }
+
+  #refill(): void {
+    this.#budget = this.#settings.maxPerTurn;
+    this.#look = Math.max(this.#budget - LOOK_EVERY, 0);
+    this.#began = performance.now();
+  }
+
+  /** Whether the loop is to get its turn; asked when the budget has come down to where the clock is looked at. */
+  #isSpent(): boolean {
+    if (this.#budget > 0 && performance.now() - this.#began < TURN_MS) {
+      this.#look = Math.max(this.#budget - LOOK_EVERY, 0);
+      return false;
+    }
+    this.#budget = 0;
+    return true;
   }
 
   /** Submits and reaps until nothing is left to do but wait. */
@@ -435,7 +457,7 @@ export class Reactor implements Sleeper {
     for (let cqe = engine.peekCqe(); cqe !== null; cqe = engine.nextCqe()) {
       this.#dispatch(cqe);
       count++;
-      if (--this.#budget > 0) continue;
+      if (--this.#budget > this.#look || !this.#isSpent()) continue;
       engine.seenCqe();
       break;
     }

@@ -75,3 +75,27 @@ test("one that waits for nothing else does not keep the loop waiting: timers are
   closeSync(fd);
   expect(late.toSorted((a, b) => a - b)[10]).toBeLessThan(15 * patience);
 });
+
+test("requests that take their time to be dealt with leave the loop its turns all the same", async () => {
+  const slow = 128;
+  await using ring = new AsyncRing();
+  let done = 0;
+  const seen: number[] = [];
+  const count = (): void => {
+    seen.push(done);
+    if (done < slow) setImmediate(count);
+  };
+  setImmediate(count);
+  const tickets = Array.from({ length: slow }, () =>
+    ring.ticket(() => {
+      const end = performance.now() + 1;
+      while (performance.now() < end);
+      done++;
+    }),
+  );
+  for (const ticket of tickets) ticket.nop();
+  while (done < slow) await Bun.sleep(1);
+  // What is dealt with between two turns: never all of them.
+  const between = seen.map((each, i) => each - (seen[i - 1] ?? 0));
+  expect(Math.max(...between)).toBeLessThanOrEqual(32);
+});
