@@ -191,9 +191,9 @@ export class Socket<Data> extends PlainSocket {
   }
 
   /** Has small writes leave at once, as they do from the start; whether it is open. Only nothing at all means true. */
-  setNoDelay(...noDelay: [noDelay?: boolean]): boolean {
+  setNoDelay(noDelay?: boolean): boolean {
     if ((this.#connection.state & IS_OPEN) === 0) return false;
-    setNoDelay(this.#connection.fd, noDelay.length === 0 || Boolean(noDelay[0]));
+    setNoDelay(this.#connection.fd, arguments.length === 0 || Boolean(noDelay));
     return true;
   }
 
