@@ -22,8 +22,8 @@ export async function resolve(hostname: string, port: number): Promise<readonly 
   try {
     const found = await lookup(hostname, { all: true, verbatim: true });
     return found.map(({ address, family }) => sockAddr(address, family, port));
-  } catch {
-    throw notFound(hostname);
+  } catch (error) {
+    throw failureOf(hostname, error as Partial<NodeJS.ErrnoException>);
   }
 }
 
@@ -38,12 +38,9 @@ function sockAddr(address: string, version: number, port: number): SockAddr {
   return version === 4 ? SockAddr.ipv4(address, port) : SockAddr.ipv6(address, port);
 }
 
-/** What errors have in errno that say a name is not known. */
-const EAI_NOTFOUND = 4;
-
-function notFound(hostname: string): Error {
-  const about = { code: "ENOTFOUND", syscall: "getaddrinfo", hostname, errno: EAI_NOTFOUND };
-  return Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), about);
+/** What Bun says of a name that it cannot look up: that there is none, or that there is nobody to ask. */
+function failureOf(hostname: string, { code, errno, syscall }: Partial<NodeJS.ErrnoException>): Error {
+  return Object.assign(new Error(`${syscall} ${code} ${hostname}`), { code, syscall, hostname, errno });
 }
 
 /** A path as Bun takes it: a URL of a file or of a unix socket too. */
