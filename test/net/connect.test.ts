@@ -1,6 +1,7 @@
 /** Where connect() connects, how it fails, and what it tells whom in which order. */
 import { describe } from "bun:test";
 import { writeFileSync } from "node:fs";
+import type { Handlers, Socket } from "./kinds.ts";
 import { paired, same, type Stage } from "./support.ts";
 
 const socketOf = { data: (): void => undefined };
@@ -220,6 +221,7 @@ describe("connect() with", () => {
     });
     t.meet("client", client as never);
     client.data = { a: 2 };
+    await t.until("server", "open");
     return [seen, client.data];
   });
 
@@ -239,7 +241,9 @@ describe("connect() with", () => {
   same("write() before it is open, for want of a connection", async (t) => {
     const server = t.server();
     const promise = t.client(server);
-    return [promise instanceof Promise, Object.keys(promise), (await promise).write("x")];
+    const result = [promise instanceof Promise, Object.keys(promise), (await promise).write("x")];
+    await t.until("server", "bytes");
+    return result;
   });
 
   same("exclusive, reusePort and ipv6Only", async (t) => {
@@ -265,7 +269,10 @@ describe("connect() with", () => {
 
 describe("a connection whose peer stops listening", () => {
   paired("waits in the backlog and is served all the same", async (t) => {
-    const server = t.server({ data: (socket, data) => void socket.write(data) });
+    // Whether one is opened before another one's data comes is left open.
+    const open = (socket: Socket): void => t.log("accepted", t.meet("server", socket).readyState);
+    const data: Handlers["data"] = (socket, data) => [t.received("server", data), socket.write(data)] as never;
+    const server = t.server({}, { socket: { open, data } });
     const clients = await Promise.all(Array.from({ length: 10 }, () => t.client(server)));
     for (const client of clients) client.write("abc");
     await t.until("client", "bytes", 30);

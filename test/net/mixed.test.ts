@@ -1,10 +1,13 @@
 /** Listeners and clients with strangers: node:net, nc(1), curl(1). */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect as connectNode, createServer as createNodeServer } from "node:net";
 import { pattern } from "../support/files.ts";
+import { patience } from "../support/patience.ts";
 import type { Handlers, Socket } from "./kinds.ts";
 import { compare, LIMIT_MS, ours, resetSeen, same, type Stage } from "./support.ts";
 import { digest } from "./trace.ts";
+
+setDefaultTimeout(5 * LIMIT_MS * patience);
 
 const echo: Handlers = { data: (socket, data) => void socket.write(data) };
 
@@ -85,7 +88,14 @@ describe("node:net", () => {
   });
 });
 
-const netcat = test.skipIf(Bun.which("nc") === null);
+/** Whether there is an nc(1), and it is netcat-openbsd's: others know other options. */
+function hasNetcat(): boolean {
+  if (Bun.which("nc") === null) return false;
+  const { stdout, stderr } = Bun.spawnSync(["nc", "-h"]);
+  return `${stdout}${stderr}`.startsWith("OpenBSD netcat");
+}
+
+const netcat = test.skipIf(!hasNetcat());
 
 describe("nc(1)", () => {
   /** The same of both implementations, for a test that may be skipped. */

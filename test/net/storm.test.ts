@@ -8,7 +8,7 @@ import { patience } from "../support/patience.ts";
 import type { Handlers, Net, Socket } from "./kinds.ts";
 import { ours, theirs } from "./support.ts";
 
-const RUN_MS = 800;
+const RUN_MS = 800 * patience;
 
 /** What one end of a connection has sent and got; the byte at place i of a stream is known from its seed. */
 interface End {
@@ -152,7 +152,7 @@ class Storm {
     }
     for (const [socket] of this.#clients) socket.terminate();
     listener.stop(true);
-    for (let i = 0; i < 200 && (sockets() > before || this.ends.some(({ closed }) => closed === 0)); i++) {
+    for (let i = 0; i < 200 * patience && (sockets() > before || this.ends.some(({ closed }) => closed === 0)); i++) {
       await Bun.sleep(10);
     }
     const odd = this.ends.filter(

@@ -243,6 +243,7 @@ describe("write()", () => {
       counts.push(client.bytesWritten);
     }
     client.end("zz");
+    await t.until("server", "close");
     return [...counts, client.bytesWritten];
   });
 

@@ -187,9 +187,17 @@ const programs: Record<string, () => unknown> = {
     setTimeout(() => log.push("nothing came"), 4000);
   },
   "a connect() that nobody waits for": () => {
-    const listener = listen({ ...quiet, open: () => void log.push("opened") });
+    // Which end is told first is left open.
+    const opened: Socket[] = [];
+    const both = (it: Socket, client: boolean): void => {
+      log.push(client ? "open" : "opened");
+      log.sort();
+      opened[client ? "unshift" : "push"](it);
+      if (opened.length === 2) opened[0]?.end();
+    };
+    const listener = listen({ ...quiet, open: (it) => both(it, false) });
     listener.unref();
-    void connect(listener.port, { ...quiet, open: (it) => [log.push("open"), it.end()] as never });
+    void connect(listener.port, { ...quiet, open: (it) => both(it, true) });
     aliveAfter(2000);
   },
   "a refused connect() with nobody to tell": () => {
