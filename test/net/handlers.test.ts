@@ -160,20 +160,18 @@ describe("data", () => {
   for (const binaryType of ["buffer", "arraybuffer", "uint8array"] as const) {
     same(`in ${binaryType} is the handler's to keep`, async (t) => {
       const kept: (Uint8Array | ArrayBuffer)[] = [];
-      const server = t.server({
-        binaryType,
-        data: (socket, data) => [kept.push(data as Buffer | ArrayBuffer), socket.write("k")] as never,
-      });
+      const server = t.server({ binaryType, data: (_, data) => void kept.push(data as Buffer | ArrayBuffer) });
       const client = await t.client(server);
-      for (let i = 0; i < 100; i++) {
-        client.write(Buffer.alloc(50 + i, i));
-        await t.until("client", "bytes", i + 1);
+      const sent = Array.from({ length: 100 }, (_, i) => Buffer.alloc(50 + i, i));
+      let bytes = 0;
+      for (const piece of sent) {
+        client.write(piece);
+        // Where the pieces of a stream end is nobody's promise.
+        await t.until("server", "bytes", (bytes += piece.length));
       }
-      const right = kept.every((data, i) => {
-        const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
-        return bytes.length === 50 + i && bytes.every((byte) => byte === i);
-      });
-      return [kept.length, right, kept.every((data) => data instanceof ArrayBuffer || data.byteOffset === 0)];
+      const pieces = kept.map((data) => (data instanceof ArrayBuffer ? new Uint8Array(data) : data));
+      const right = Buffer.compare(Buffer.concat(pieces), Buffer.concat(sent)) === 0;
+      return [right, kept.every((data) => data instanceof ArrayBuffer || data.byteOffset === 0)];
     });
   }
 
