@@ -26,8 +26,9 @@ export interface Completion {
 export function awaited(ring: Ring, n: number = 1, timeoutMs: number = LIMIT_MS): Cqe | null {
   const until = performance.now() + timeoutMs;
   for (;;) {
-    const cqe = ring.submitAndWaitTimeout(n, Math.max(until - performance.now(), 0));
-    if (ring.cqReady() >= n || (ring.errno !== EINTR && performance.now() >= until)) return cqe;
+    ring.submitAndWaitTimeout(n, Math.max(until - performance.now(), 0));
+    // What has come since an interrupted wait returned counts as well.
+    if (ring.cqReady() >= n || (ring.errno !== EINTR && performance.now() >= until)) return ring.peekCqe();
   }
 }
 
