@@ -1,5 +1,6 @@
 /** From names to addresses, and from addresses to what sockets say of them. */
 import { lookup } from "node:dns/promises";
+import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { SockAddr, type SocketAddress } from "../ring/sockaddr.ts";
 
@@ -30,12 +31,31 @@ export async function resolve(hostname: string, port: number): Promise<readonly 
 /** The address that a name is; undefined where it is to be looked up. */
 export function parse(hostname: string, port: number): SockAddr | undefined {
   const inside = /^\[(.+:.*)\]$/.exec(hostname)?.[1] ?? hostname;
-  const version = isIP(inside);
-  return version === 0 || inside.includes("%") ? undefined : sockAddr(inside, version, port);
+  const [address, zone] = partsOf(inside);
+  const version = isIP(address);
+  return version === 0 || (version === 4 && zone !== undefined) ? undefined : sockAddr(inside, version, port);
 }
 
-function sockAddr(address: string, version: number, port: number): SockAddr {
-  return version === 4 ? SockAddr.ipv4(address, port) : SockAddr.ipv6(address, port);
+/** An address, and the zone that it names. */
+function partsOf(text: string): [address: string, zone: string | undefined] {
+  const at = text.indexOf("%");
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function sockAddr(text: string, version: number, port: number): SockAddr {
+  if (version === 4) return SockAddr.ipv4(text, port);
+  const [address, zone] = partsOf(text);
+  return SockAddr.ipv6(address, port, zone === undefined ? 0 : interfaceOf(zone));
+}
+
+/** The number of a network interface, which a zone is or is the name of; 0 where there is none. */
+function interfaceOf(zone: string): number {
+  if (/^\d{1,9}$/.test(zone)) return Number(zone);
+  try {
+    return zone.includes("/") ? 0 : Number(readFileSync(`/sys/class/net/${zone}/ifindex`, "utf8"));
+  } catch {
+    return 0;
+  }
 }
 
 /** What Bun says of a name that it cannot look up: that there is none, or that there is nobody to ask. */

@@ -30,7 +30,8 @@ export function wantedOf(options: unknown): Wanted | undefined {
   if (typeof unix === "string" && unix !== "") return { ...common, unix, hostname: undefined, port: undefined };
   if (unix !== undefined && unix !== null) return undefined;
   const port = portOf(given["port"]);
-  if (typeof hostname !== "string" || hostname === "" || port === undefined) return undefined;
+  if (typeof hostname !== "string" || hostname === "" || hostname.includes("\0") || port === undefined)
+    return undefined;
   return { ...common, unix: undefined, hostname, port };
 }
 

@@ -49,7 +49,17 @@ describe("connect()", () => {
     });
   }
 
-  for (const hostname of ["::1", "::", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1"]) {
+  for (const hostname of [
+    "::1",
+    "::",
+    "0:0:0:0:0:0:0:1",
+    "::ffff:127.0.0.1",
+    "[::1]",
+    "::1%lo",
+    "::1%1",
+    "::1%no-such",
+    "::1%",
+  ]) {
     paired(`to ${hostname} on ::`, async (t) => {
       const server = t.server({}, { hostname: "::" });
       const client = await t.client(server, {}, { hostname });
@@ -161,6 +171,13 @@ describe("connect() refused", () => {
   same("for an address that is none", async (t) => {
     return t.outcome(() => t.client({ port: 1 }, {}, { hostname: "1.2.3.4.5" }));
   });
+
+  for (const hostname of ["no\0host", "127.0.0.1%lo", "localhost%lo", "fe80::1", "fe80::1%no-such"]) {
+    same(`at ${JSON.stringify(hostname)}`, async (t) => {
+      const port = freePort(t);
+      return t.outcome(() => t.client({ port }, {}, { hostname }));
+    });
+  }
 
   same("with connectError that throws", async (t) => {
     const port = freePort(t);
