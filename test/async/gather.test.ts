@@ -10,7 +10,7 @@ import type { Cqe } from "../../src/ring/cqe.ts";
 import { prepRead } from "../../src/ring/prep/rw.ts";
 import { type Slot, SQE_FLAGS_SHIFT } from "../../src/ring/prep/slot.ts";
 import { syscalls } from "../../syscall/shim.ts";
-import { has } from "../support/kernel.ts";
+import { needs } from "../support/kernel.ts";
 
 const OPERATION: Operation = { name: "test", prep: prepRead, yields: "count", wide: false };
 const EFD_NONBLOCK = 0o4000;
@@ -103,25 +103,21 @@ describe("a gatherer", () => {
     expect(said.slice(0, 3)).toEqual(["gather", "settle 1", "a 0"]);
   });
 
-  const untelling = has("IORING_FEAT_CQE_SKIP");
-  test.skipIf(!untelling)(
-    "knows what has failed of the silent before all others are told (IORING_FEAT_CQE_SKIP, 5.17)",
-    async () => {
-      const untold = quiet("untold");
-      reactor.gatherers.push({
-        gather: () => undefined,
-        settle() {
-          if (untold.slot < 0) return;
-          said.push("settled");
-          reactor.release(untold);
-        },
-      });
-      for (const request of [nop("loud"), untold, failing("silent")]) reactor.enqueue(request);
-      await Bun.sleep(1);
-      expect(said).toEqual(["silent -9", "settled", "loud 0"]);
-      expect(reactor.inFlight).toBe(0);
-    },
-  );
+  needs("IORING_FEAT_CQE_SKIP")("knows what has failed of the silent before all others are told", async () => {
+    const untold = quiet("untold");
+    reactor.gatherers.push({
+      gather: () => undefined,
+      settle() {
+        if (untold.slot < 0) return;
+        said.push("settled");
+        reactor.release(untold);
+      },
+    });
+    for (const request of [nop("loud"), untold, failing("silent")]) reactor.enqueue(request);
+    await Bun.sleep(1);
+    expect(said).toEqual(["silent -9", "settled", "loud 0"]);
+    expect(reactor.inFlight).toBe(0);
+  });
 });
 
 describe("push()", () => {

@@ -54,7 +54,7 @@ zeroCopy(
     // Each ring's life takes megabytes: what is left of it would be seen soon.
     expect(storm.growth).toBeLessThan(4e6);
   },
-  stormMs * 2 + 30_000,
+  stormMs * 3 + 30_000,
 );
 
 zeroCopy("sendZc() resolves when the memory may be used again", async () => {
