@@ -117,7 +117,7 @@ export class Connecting implements CalledBack {
     }
     const made = new Connection(this.#hub, this.#fd, this.#handlers, clients, this.#data, this.#halfOpen);
     this.#resolve(made.socket);
-    made.begin(this.#res);
+    made.begin(this.#family === AF_UNIX, this.#res);
   }
 
   #fail(error: unknown): void {

@@ -21,6 +21,7 @@ import {
   ENDS_LATER,
   HAS_ENDED,
   IS_BEHIND,
+  IS_FINITE,
   IS_HALF_OPEN,
   IS_HELD,
   IS_NAMED,
@@ -34,7 +35,7 @@ import {
   WANTS_DRAIN,
 } from "./states.ts";
 import { breakOnClose, closeNow, shutDown, takeError } from "./system.ts";
-import { FailureWatch, RoomWatch } from "./watch.ts";
+import { EndWatch, FailureWatch, RoomWatch } from "./watch.ts";
 
 const RECEIVE: Operation = { name: "IORING_OP_RECV", prep: () => undefined, yields: "count", wide: false };
 
@@ -81,6 +82,7 @@ export class Connection extends Request {
   owed: OwedSend | undefined;
   #room: RoomWatch | undefined;
   #failure: FailureWatch | undefined;
+  #end: EndWatch | undefined;
   /** What came while it was paused. */
   #kept: Received[] | undefined;
   /** Why sending or connecting has failed, as -errno: the receive will end, and whoever is told is told this. */
@@ -109,13 +111,23 @@ export class Connection extends Request {
     return (this.state & IS_UNREFED) === 0;
   }
 
-  /** Tells that it is there, and begins to receive. @param failure as -errno, of one that was reset meanwhile. */
-  begin(failure: number = 0): void {
+  /**
+   * Tells that it is there, and begins to receive.
+   *
+   * @param onPath whether it is one of a path.
+   * @param failure as -errno, of one that was reset meanwhile.
+   */
+  begin(onPath: boolean, failure: number = 0): void {
     this.#broken = failure;
     const { open } = this.handlers;
     if (open !== undefined && tell(this.handlers, open, this.socket)) this.close();
     settlePromises();
     this.#receive();
+    // Kernel: a receive that goes on may be done with the last data of a path's socket, and not look for its end.
+    if (onPath && this.hub.receives.goesOn && (this.state & IS_OPEN) !== 0) {
+      this.#end = new EndWatch(this);
+      this.hub.reactor.enqueue(this.#end);
+    }
   }
 
   // ---- Receiving
@@ -129,7 +141,7 @@ export class Connection extends Request {
   }
 
   override write(sqe: Slot): void {
-    this.hub.receives.write(sqe, this.fd);
+    this.hub.receives.write(sqe, this.fd, (this.state & IS_FINITE) !== 0);
   }
 
   /** Implements {@link Request}. */
@@ -244,6 +256,13 @@ export class Connection extends Request {
     this.state &= ~ENDS_LATER;
     this.#letGo();
     this.#ended();
+  }
+
+  /** @internal The peer sends nothing more: a receive that may have missed it is made again. */
+  endSeen(): void {
+    this.#end = undefined;
+    this.state |= IS_FINITE;
+    if ((this.state & (IS_OPEN | IS_RECEIVING)) === (IS_OPEN | IS_RECEIVING)) this.#cancelReceive();
   }
 
   #cancelReceive(): void {
@@ -367,11 +386,12 @@ export class Connection extends Request {
     this.#letGo();
     this.#kept = undefined;
     if ((this.state & IS_RECEIVING) !== 0) this.#cancelReceive();
-    const watched = this.#room !== undefined || this.#failure !== undefined;
+    const watched = this.#room !== undefined || this.#failure !== undefined || this.#end !== undefined;
     if (watched || (this.state & (IS_RECEIVING | IS_QUICK | IS_BEHIND)) !== 0) this.state |= IS_NAMED;
     this.#room?.cancel();
     this.#failure?.cancel();
-    this.#room = this.#failure = undefined;
+    this.#end?.cancel();
+    this.#room = this.#failure = this.#end = undefined;
     return true;
   }
 
@@ -402,6 +422,7 @@ export class Connection extends Request {
     reactor.keep(this);
     if (this.#room !== undefined) reactor.keep(this.#room);
     if (this.#failure !== undefined) reactor.keep(this.#failure);
+    if (this.#end !== undefined) reactor.keep(this.#end);
   }
 
   #hold(): void {

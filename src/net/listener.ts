@@ -101,7 +101,8 @@ export class Listener<Data> implements Stoppable {
   }
 
   readonly #welcome = (fd: number): void => {
-    new Connection(this.#hub, fd, this.#handlers, this.#members, this.#data, this.#halfOpen).begin();
+    const made = new Connection(this.#hub, fd, this.#handlers, this.#members, this.#data, this.#halfOpen);
+    made.begin(this.#base.unix !== undefined);
   };
 
   /** What sockets start with as their data. */

@@ -89,13 +89,18 @@ export class Receives {
     return false;
   }
 
-  /** Writes the entry of a receive. */
-  write(sqe: Slot, fd: number): void {
+  /** Whether one receive may bring many pieces. */
+  get goesOn(): boolean {
+    return this.#ring !== undefined;
+  }
+
+  /** Writes the entry of a receive. @param once whether it is to bring one piece. */
+  write(sqe: Slot, fd: number, once: boolean): void {
     if (this.#ring === undefined) {
       sqe.write(IORING_OP_POLL_ADD, fd, 0, 0, 0, POLLIN | POLLRDHUP);
       return;
     }
-    sqe.write(this.#word, fd, 0, 0, 0, 0);
+    sqe.write(once ? this.#word & ~(IORING_RECV_MULTISHOT << SQE_IOPRIO_SHIFT) : this.#word, fd, 0, 0, 0, 0);
     sqe.set(SQE_BUF_INDEX, this.#ring.group);
   }
 

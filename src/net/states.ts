@@ -34,3 +34,5 @@ export const IS_HELD = 16_384;
 export const IS_UNREFED = 32_768;
 /** Has requests that name its descriptor while it closes. */
 export const IS_NAMED = 65_536;
+/** The peer's end was seen: what is left is received piece by piece. */
+export const IS_FINITE = 131_072;
