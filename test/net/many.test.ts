@@ -270,13 +270,13 @@ describe("a flood", () => {
     );
     for (const client of clients) client.write(Buffer.alloc(200, 97));
     const answers: string[] = [];
-    // One that starves them does not come to its end.
-    for (let round = 0; round < 20; round++) {
+    // One that starves them does not come to its end, and no more does one that they starve.
+    for (let round = 0; round < 20 || passed <= 200; round++) {
       await Bun.sleep(1);
       answers.push(await (await fetch(http.url)).text());
     }
     for (const client of clients) client.terminate();
-    return [passed > 200, answers];
+    return answers.slice(0, 20);
   });
 });
 

@@ -156,7 +156,9 @@ describe("a connection", () => {
     const client = (await t.client(t.server())) as Socket & { fd?: number };
     const before = [typeof client.fd, Number(client.fd) > 2];
     client.end();
-    return [...before, client.fd];
+    const after = client.fd;
+    await t.until("server", "close");
+    return [...before, after];
   });
 
   same("keeps data", async (t) => {
@@ -177,7 +179,9 @@ describe("methods that answer nothing", () => {
       const client = await t.client(t.server());
       const before = [call(t, client, name), call(t, client, name, 1), call(t, client, name, {})];
       client.end();
-      return [...before, call(t, client, name)];
+      const after = call(t, client, name);
+      await t.until("server", "close");
+      return [...before, after];
     });
   }
 });
@@ -253,7 +257,9 @@ describe("setNoDelay() and setKeepAlive()", () => {
       client.shutdown();
       const halfway = call(t, client, name, true);
       client.end();
-      return [halfway, ...all.map((some) => call(t, client, name, ...some))];
+      const after = all.map((some) => call(t, client, name, ...some));
+      await t.until("server", "close");
+      return [halfway, ...after];
     });
   }
 });
