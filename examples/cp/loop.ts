@@ -45,6 +45,7 @@ export class Loop {
       await new Promise<void>((resolve) => void setImmediate(resolve));
       everyTurn();
       if (this.#waiting.size === 0) continue;
+      if (this.stopped) this.#cancel();
       this.ring.submitAndWaitTimeout(1, TURN_MS);
       this.ring.forEachCqe(({ userData, res }) => this.#waiting.give(userData)?.resolve(res));
     }
@@ -54,6 +55,10 @@ export class Loop {
   /** Has every request end as soon as it can: those that only wait fail with ECANCELED or EINTR. */
   stop(): void {
     this.stopped = true;
+  }
+
+  /** Kernel: a request that a worker is just taking up can be missed, and is tried again in the next turn. */
+  #cancel(): void {
     const tickets: number[] = [];
     this.#waiting.forEach((_, ticket) => void tickets.push(ticket));
     // One by one, by the user data. Kernel: 5.19 could cancel everything at once.

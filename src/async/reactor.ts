@@ -21,7 +21,7 @@ import { Timespecs } from "./timespecs.ts";
 const RETRY_MS = 1;
 /** And before it is asked to cancel again what it could not get hold of. */
 const CANCEL_AGAIN_MS = 4;
-/** How long the loop waits for its turn at the most, or for as many completions as lie between two looks at the clock. */
+/** How long a turn lasts at the most, and how many completions go by between two looks at the clock. */
 const TURN_MS = 1;
 const LOOK_EVERY = 32;
 /** How many requests at least may wait in workers: for a slow disk, or a pipe's other end. */
@@ -93,9 +93,9 @@ export class Reactor implements Sleeper {
   #eventfdOn = false;
   /** How many completions may be dealt with before the loop gets its turn. */
   #budget = 0;
-  /** When the budget was set, in milliseconds, and how low it is when it is time to look at the clock. */
-  #began = 0;
+  /** How low the budget is when it is time to look at the clock, and what it said at this turn's first look; 0 before. */
   #look = 0;
+  #looked = 0;
   #messages: Messages | undefined;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
@@ -115,7 +115,7 @@ export class Reactor implements Sleeper {
     this.engine.cqEventfdEnabled = false;
     this.#room = this.engine.setup.sqEntries;
     this.#times = new Timespecs(this.#room);
-    this.#refill();
+    this.#budget = settings.maxPerTurn;
     // Kernel: 5.17.
     this.tellsFailuresOnly = this.engine.hasFeature(IORING_FEAT_CQE_SKIP);
   }
@@ -327,31 +327,24 @@ export class Reactor implements Sleeper {
 
   readonly #resume = (): void => {
     this.#yielding = false;
-    this.#refill();
+    this.#budget = this.#settings.maxPerTurn;
     this.#turn();
   };
 
   /** Implements {@link Sleeper}. */
   wake(): void {
     this.wakes++;
-    this.#refill();
-    if (!this.#yielding) this.#turn();
-  }
-
-  #refill(): void {
     this.#budget = this.#settings.maxPerTurn;
-    this.#look = Math.max(this.#budget - LOOK_EVERY, 0);
-    this.#began = performance.now();
+    if (!this.#yielding) this.#turn();
   }
 
   /** Whether the loop is to get its turn; asked when the budget has come down to where the clock is looked at. */
   #isSpent(): boolean {
-    if (this.#budget > 0 && performance.now() - this.#began < TURN_MS) {
-      this.#look = Math.max(this.#budget - LOOK_EVERY, 0);
-      return false;
-    }
-    this.#budget = 0;
-    return true;
+    const now = performance.now();
+    if (this.#looked === 0) this.#looked = now;
+    this.#look = Math.max(this.#budget - LOOK_EVERY, 0);
+    if (now - this.#looked >= TURN_MS) this.#budget = 0;
+    return this.#budget <= 0;
   }
 
   /** Submits and reaps until nothing is left to do but wait. */
@@ -359,6 +352,8 @@ export class Reactor implements Sleeper {
     const { engine } = this;
     if (engine.closed || this.#turning) return;
     this.#turning = true;
+    this.#look = Math.max(this.#budget - LOOK_EVERY, 0);
+    this.#looked = 0;
     try {
       for (;;) {
         this.#quiet();
