@@ -1,10 +1,14 @@
 /** The same bytes arrive in every way to receive and to send, those of older kernels included. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { io } from "../../src/async/io.ts";
 import { hub } from "../../src/net/hub.ts";
 import { backend, connect, listen } from "../../src/net/index.ts";
 import { Receives, type Way } from "../../src/net/receives.ts";
-import { pattern } from "../support/files.ts";
+import { pattern, scratchDirectory } from "../support/files.ts";
+import { patience } from "../support/patience.ts";
+
+setDefaultTimeout(5000 * patience);
 
 const uring = backend() === "uring";
 
@@ -91,6 +95,29 @@ async function echo(data: Buffer): Promise<Buffer> {
   return Buffer.concat(back);
 }
 
+const directory = scratchDirectory();
+let paths = 0;
+
+/** Sends bytes from a socket of Bun's own over a path, and ends; resolves to what had come when the end was told. */
+async function endOverPath(data: Buffer): Promise<Buffer> {
+  const unix = join(directory, `socket-${paths++}`);
+  const chunks: Buffer[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  using _ = listen({ unix, socket: { data: (_, chunk) => void chunks.push(chunk), close: () => resolve() } });
+  let at = 0;
+  const go = (socket: Bun.Socket<unknown>): void => {
+    while (at < data.length) {
+      const wrote = socket.write(data.subarray(at));
+      if (wrote <= 0) return;
+      at += wrote;
+    }
+    socket.end();
+  };
+  await Bun.connect({ unix, socket: { data: () => undefined, open: go, drain: go } });
+  await promise;
+  return Buffer.concat(chunks);
+}
+
 describe.skipIf(!uring)("bytes come back (needs io_uring)", () => {
   for (const [way, needs] of ways) {
     describe.skipIf(!has(way))(`received by way of ${way} (${needs})`, () => {
@@ -99,6 +126,14 @@ describe.skipIf(!uring)("bytes come back (needs io_uring)", () => {
           expect(use(way)).toBe(true);
           const data = pattern(size, size);
           expect((await echo(data)).equals(data)).toBe(true);
+        });
+      }
+
+      for (const size of [1, 300_000, 8_000_000]) {
+        test(`${size} of them over a path, and then the end`, async () => {
+          expect(use(way)).toBe(true);
+          const data = pattern(size, size);
+          expect((await endOverPath(data)).equals(data)).toBe(true);
         });
       }
 
