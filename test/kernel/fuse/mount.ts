@@ -11,7 +11,8 @@ import { type Init, initAnswer, readInit } from "./abi.ts";
 import { PAYLOAD_BYTES, Server } from "./server.ts";
 import type { Tree } from "./tree.ts";
 
-const LIMIT_MS = 20_000 * patience;
+/** The longest that a program may take: less than a test may, so that what it looks at is taken away from it in time. */
+const LIMIT_MS = 3000 * patience;
 /** The least that the kernel takes for reading a request, and more than its first one has. */
 const FIRST_BYTES = 8192;
 
@@ -86,7 +87,7 @@ export class Mount implements AsyncDisposable {
 
   /** Runs a program to its end. */
   run(...command: string[]): Promise<Outcome> {
-    return this.#whileServing(outcomeOf(command));
+    return this.#inTime(command.join(" "), outcomeOf(command));
   }
 
   /** Runs a program with the path of a file as its last argument. */
@@ -98,7 +99,7 @@ export class Mount implements AsyncDisposable {
   async unmount(): Promise<void> {
     const { exitCode, stderr } = await this.run("umount", this.directory);
     if (exitCode !== 0) throw new Error(`umount: ${stderr}`);
-    await this.#ended;
+    await this.#inTime("serving", this.#ended);
   }
 
   /** Stops serving, whatever is still asked of it, and closes its kernel's end. */
@@ -128,10 +129,12 @@ export class Mount implements AsyncDisposable {
     this.#init = readInit(first.subarray(0, readSync(this.fd, first)));
   }
 
-  /** Where serving fails, nothing that waits for answers would ever end. */
-  async #whileServing<T>(promise: Promise<T>): Promise<T> {
-    const failure = this.#ended.then(() => promise);
-    return Promise.race([promise, failure]);
+  /** What waits for an answer cannot be killed, and where serving fails there is none: then nobody waits for the end. */
+  async #inTime<T>(what: string, promise: Promise<T>): Promise<T> {
+    const served = this.#ended.then(() => promise);
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(new Error(`${what}: no end in ${LIMIT_MS} ms`)), LIMIT_MS);
+    return await Promise.race([promise, served, late]).finally(() => clearTimeout(timer));
   }
 }
 
@@ -139,8 +142,6 @@ export class Mount implements AsyncDisposable {
 async function outcomeOf(command: readonly string[], fd?: number): Promise<Outcome> {
   const child = Bun.spawn([...command], {
     stdio: ["ignore", "pipe", "pipe", ...(fd === undefined ? [] : [fd])],
-    timeout: LIMIT_MS,
-    killSignal: "SIGKILL",
   });
   const [stdout, stderr] = await Promise.all([child.stdout.bytes(), child.stderr.text()]);
   await child.exited;
