@@ -338,8 +338,7 @@ describe("a peer that resets", () => {
     node.on("error", () => undefined);
     const server = await t.socket("server");
     node.resetAndDestroy();
-    // Nobody is told of it.
-    while (server.readyState === 1) await Bun.sleep(1);
+    await t.closed(server);
     await t.settle();
     return server.readyState;
   });
@@ -387,6 +386,7 @@ describe("write() to a peer that has gone, before anybody is told", () => {
     );
     t.log("writes", ...took, server.readyState);
     await t.until("node", "close");
+    await t.closed(server);
     await t.settle();
     t.log("writes", "later", server.write(what), server.readyState);
   };

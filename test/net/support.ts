@@ -92,6 +92,11 @@ export class Stage extends Recorder {
     return socket;
   }
 
+  /** Waits until a connection is closed: for where nobody may be told of it. */
+  async closed(socket: Socket): Promise<void> {
+    while (socket.readyState === 1) await Bun.sleep(1);
+  }
+
   /** A path for a socket in a directory of the case's own. */
   path(name: string = "socket"): string {
     this.#directory ??= mkdtempSync(join(tmpdir(), "uring-test-"));
