@@ -1,10 +1,13 @@
 /** What leaves together: the writes of a tick, of one connection and of many. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { IORING_FEAT_CQE_SKIP } from "../../src/abi/constants.gen.ts";
 import { io } from "../../src/async/io.ts";
 import { hub } from "../../src/net/hub.ts";
 import { backend, connect, listen } from "../../src/net/index.ts";
+import { patience } from "../support/patience.ts";
+
+setDefaultTimeout(5000 * patience);
 
 const uring = backend() === "uring";
 const quiet = { data: (): void => undefined };
@@ -15,7 +18,7 @@ function sink(onData: (bytes: Buffer) => void): Bun.TCPSocketListener<undefined>
 }
 
 async function until(holds: () => boolean): Promise<void> {
-  for (const end = performance.now() + 3000; !holds();) {
+  for (const end = performance.now() + 3000 * patience; !holds();) {
     if (performance.now() > end) throw new Error("It does not come to that");
     await Bun.sleep(1);
   }
@@ -26,7 +29,7 @@ describe.skipIf(!uring)("write() (needs io_uring)", () => {
     let got = "";
     using server = sink((bytes) => (got += String(bytes)));
     const client = await connect({ hostname: "127.0.0.1", port: server.port, socket: quiet });
-    await Bun.sleep(5);
+    await Bun.sleep(5 * patience);
     const before = io.stats();
     let sent = "";
     for (let i = 0; i < 100; i++) {
@@ -49,7 +52,7 @@ describe.skipIf(!uring)("write() (needs io_uring)", () => {
     using server = sink((bytes) => (got += bytes.length));
     const to = { hostname: "127.0.0.1", port: server.port, socket: quiet };
     const clients = await Promise.all(Array.from({ length: 50 }, () => connect(to)));
-    await Bun.sleep(5);
+    await Bun.sleep(5 * patience);
     const before = io.stats();
     // By turns, so that what each writes does not lie together.
     for (let i = 0; i < 20; i++) for (const client of clients) client.write("twelve bytes");
@@ -71,7 +74,7 @@ describe.skipIf(!uring)("write() (needs io_uring)", () => {
     for (; clients.length < count; await Bun.sleep(1)) {
       clients.push(...(await Promise.all(Array.from({ length: 200 }, () => connect(to)))));
     }
-    await Bun.sleep(10);
+    await Bun.sleep(10 * patience);
     const before = io.stats();
     for (const client of clients) client.write("x");
     await until(() => got === clients.length);
@@ -153,12 +156,12 @@ describe.skipIf(!uring)("a listener (needs io_uring)", () => {
     let bytes = 0;
     const socket = { open: () => void open++, data: (_: unknown, data: Buffer) => void (bytes += data.length) };
     using server = listen({ hostname: "127.0.0.1", port: 0, socket });
-    await Bun.sleep(2);
+    await Bun.sleep(2 * patience);
     const before = io.stats();
     const to = { hostname: "127.0.0.1", port: server.port, socket: quiet };
     const clients = await Promise.all(Array.from({ length: 20 }, () => Bun.connect(to)));
     await until(() => open === 20);
-    await Bun.sleep(2);
+    await Bun.sleep(2 * patience);
     expect(io.stats().inFlight - before.inFlight).toBe(20);
     const submitted = io.stats().submitted;
     for (let i = 1; i <= 5; i++) {
