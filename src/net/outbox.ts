@@ -5,7 +5,7 @@
  *
  * Long writes are sent on the spot, straight out of the writer's memory: they cost a call, and save a copy.
  */
-import { IORING_OP_SEND, IOSQE_CQE_SKIP_SUCCESS } from "../abi/constants.gen.ts";
+import { IORING_OP_SEND, IORING_OP_SENDMSG_ZC, IOSQE_CQE_SKIP_SUCCESS } from "../abi/constants.gen.ts";
 import { EAGAIN, ECANCELED } from "../abi/errno.gen.ts";
 import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL } from "../abi/linux.ts";
 import type { Gatherer, Reactor } from "../async/reactor.ts";
@@ -66,12 +66,18 @@ export class Outbox implements Gatherer {
   #chunk: Chunk = new Chunk();
   readonly #spare: Chunk[] = [];
   #chunks = 1;
+  /**
+   * Whether a short send may count as failed. Kernel: before 6.1 one that does says EAGAIN, and not how much went, which
+   * would be sent again. That cannot be asked for; whether there is an operation that came with 6.1 can.
+   */
+  readonly #tellsShort: boolean;
   /** Whether the process is ending, and there will be no other submission. */
   #leaving = false;
 
   /** Has the reactor ask before it submits. */
   constructor(reactor: Reactor) {
     this.#reactor = reactor;
+    this.#tellsShort = reactor.engine.supports(IORING_OP_SENDMSG_ZC);
     reactor.gatherers.push(this);
     process.on("exit", this.#leave);
   }
@@ -286,10 +292,10 @@ export class Outbox implements Gatherer {
     this.#reactor.enqueueSilent(send);
   }
 
-  /** @internal A quick send was queued. Those that wait for room are not among them. */
+  /** @internal A quick send was queued, not one that waits for room; whether it is to tell of failures only. */
   queued(send: QuickSend): boolean {
     this.#quick.push(send);
-    return this.#reactor.tellsFailuresOnly;
+    return this.#tellsShort && this.#reactor.tellsFailuresOnly;
   }
 
   /** Implements {@link Gatherer}: what has not told of a failure has succeeded. */
@@ -396,8 +402,9 @@ export class QuickSend extends Request {
   override write(sqe: Slot): void {
     this.tells = !this.#outbox.queued(this);
     const word = this.tells ? IORING_OP_SEND : IORING_OP_SEND | (IOSQE_CQE_SKIP_SUCCESS << SQE_FLAGS_SHIFT);
+    const flags = this.tells ? MSG_NOSIGNAL : WHOLLY;
     const address = (this.chunk as Chunk).memory.address + this.start;
-    sqe.write(word, this.fd, 0, address, this.length, WHOLLY | MSG_DONTWAIT);
+    sqe.write(word, this.fd, 0, address, this.length, flags | MSG_DONTWAIT);
   }
 
   /** Implements {@link Request}. */
@@ -430,7 +437,7 @@ export class OwedSend extends Request {
   override write(sqe: Slot): void {
     const { fd } = this.#connection as Connection;
     const left = this.#memory.byteLength - this.#sent;
-    sqe.write(IORING_OP_SEND, fd, 0, this.#memory.address + this.#sent, left, WHOLLY);
+    sqe.write(IORING_OP_SEND, fd, 0, this.#memory.address + this.#sent, left, MSG_NOSIGNAL);
   }
 
   /** Nobody wants it any more. */
