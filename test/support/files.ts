@@ -13,14 +13,14 @@ export function scratchDirectory(): string {
 
 let pipes = 0;
 
-/** A pipe, its ends blocking as a shell's are. The caller closes both. */
-export function pipe(directory: string): { read: number; write: number } {
+/** A pipe, its ends blocking as a shell's are unless `flags` say O_NONBLOCK. The caller closes both. */
+export function pipe(directory: string, flags: number = 0): { read: number; write: number } {
   const path = join(directory, `pipe-${pipes++}`);
   const { exitCode, stderr } = Bun.spawnSync(["mkfifo", path]);
   if (exitCode !== 0) throw new Error(`mkfifo failed: ${stderr}`);
   // Opened both ways it waits for nobody, and while it is open neither do the two ends.
   const both = openSync(path, constants.O_RDWR);
-  const ends = { read: openSync(path, constants.O_RDONLY), write: openSync(path, constants.O_WRONLY) };
+  const ends = { read: openSync(path, constants.O_RDONLY | flags), write: openSync(path, constants.O_WRONLY | flags) };
   closeSync(both);
   unlinkSync(path);
   return ends;
