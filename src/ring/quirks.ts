@@ -108,6 +108,23 @@ export const quirks: readonly Quirk[] = [
     remedy: "none: send such commands through a ring without iopoll",
     present: null,
   },
+  {
+    name: "short-send-forgotten",
+    defect:
+      "a send that must be whole (MSG_WAITALL) and must not wait answers EAGAIN where a part went, and not how much",
+    kernels: "5.10 with its backported io_uring; not 6.1",
+    source: "tried on Debian's 5.10.0-46 and 6.1.0-56",
+    remedy: "bun-uring/net asks for whole sends from 6.1 on only",
+    present: null,
+  },
+  {
+    name: "path-end-missed",
+    defect: "a multishot receive on a Unix socket may take the last data and never look for the end of the connection",
+    kernels: "7.3; others were not tried",
+    source: "tried on Debian's 7.3.4: recv(2) then answers 0",
+    remedy: "bun-uring/net polls for the end as well, and receives the rest piece by piece",
+    present: null,
+  },
 ];
 
 /** @internal Whether resizing keeps completions of 32 bytes that are not seen yet. */
