@@ -79,18 +79,28 @@ export function rowsOf(
   }));
 }
 
-/** Those of before with those of now in their places; kernels in the table's order, each before its other forms. */
+/**
+ * Those of before with those of now in their places, a run of all tests in that of earlier ones of some; kernels in the
+ * table's order, each before its other forms.
+ */
 export function merged(before: readonly Row[], now: readonly Row[]): Row[] {
-  const all = new Map([...before, ...now].map((row) => [row.name, row]));
+  const whole = new Set(now.map(({ name }) => name));
+  const kept = before.filter(({ name }) => !whole.has(guestOf(name)));
+  const all = new Map([...kept, ...now].map((row) => [row.name, row]));
   const place = ({ name }: Row): number => kernels.findIndex(({ kernel }) => kernel === name.split(", ")[0]);
   const known = [...all.values()].filter((row) => place(row) >= 0);
   return known.sort((a, b) => place(a) - place(b) || (a.name < b.name ? -1 : 1));
 }
 
+/** A row's name without what says that it is one of some tests only. */
+function guestOf(name: string): string {
+  return name.split(", only ")[0] ?? "";
+}
+
 /** A row's kernel and guest, and whether all tests were run: the two halves of its name. */
 function halves({ name }: Row): [guest: string, tests: string] {
-  const [guest = "", only] = name.split(", only ");
-  return [guest, only === undefined ? "all" : "some"];
+  const guest = guestOf(name);
+  return [guest, guest === name ? "all" : "some"];
 }
 
 /** What a row is called where there is no table. */

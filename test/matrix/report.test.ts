@@ -175,6 +175,8 @@ describe("what is recorded", () => {
     expect(resultsText(part)).toContain("| 6.1 | some | 6.1.0-1 |");
     expect(resultsText(part)).toContain("_Some_ are those in `test/kernel test/ring`.");
     expect(readmeText(part)).toMatch(/No run of all tests is recorded of 5\.10, 6\.1, 6\.12,/);
+    // A later run of all of them takes its place.
+    expect(merged(merged(old, part), again).map(({ name }) => name)).toEqual(["6.1", "7.3"]);
   });
 
   test("the pages tell failures, troubles and skips, and name the kernels that were never run", () => {
