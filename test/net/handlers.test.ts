@@ -368,8 +368,8 @@ describe("a client's handlers", () => {
     const [first, second] = [await t.client(server), await t.client(server)];
     first.reload({ socket: t.handlers("reloaded") });
     first.write("a");
-    second.write("b");
     await t.until("reloaded", "bytes");
+    second.write("b");
     await t.until("client", "bytes");
     first.end();
     await t.until("server", "close");

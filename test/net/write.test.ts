@@ -426,6 +426,7 @@ describe("backpressure", () => {
       { socket: { data: () => undefined, open: (s: Socket) => void t.meet("server", s).pause() } },
     );
     const client = await t.client(server);
+    await t.socket("server");
     const wrote = client.end(Buffer.alloc(32 << 20, 97));
     t.log("client", "end", wrote > 0 && wrote < 32 << 20, client.readyState);
     await t.settle();
