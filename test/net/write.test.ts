@@ -421,12 +421,12 @@ describe("backpressure", () => {
   });
 
   same("end() with more than fits", async (t) => {
-    const server = t.server(
-      {},
-      { socket: { data: () => undefined, open: (s: Socket) => void t.meet("server", s).pause() } },
-    );
-    const client = await t.client(server);
-    await t.socket("server");
+    const open = (socket: Socket): void => {
+      t.log("server", "open");
+      t.meet("server", socket).pause();
+    };
+    const client = await t.client(t.server({}, { socket: { data: () => undefined, open } }));
+    await t.until("server", "open");
     const wrote = client.end(Buffer.alloc(32 << 20, 97));
     t.log("client", "end", wrote > 0 && wrote < 32 << 20, client.readyState);
     await t.settle();
