@@ -72,7 +72,7 @@ export class Files {
   }
 
   close(fd: number): Promise<number> {
-    return this.#loop.result(this.#loop.ring.prepClose(fd));
+    return this.#loop.result(this.#loop.ring.prepClose(fd), undefined, false);
   }
 
   /** Kernel: from 6.9 through the ring. */

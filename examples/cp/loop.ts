@@ -8,6 +8,7 @@ const TURN_MS = 100;
 interface Waiting {
   readonly resolve: (result: number) => void;
   readonly keep: unknown;
+  readonly stops: boolean;
 }
 
 /** Turns a ring's completions into settled promises, and waits for them where nothing else is left to do. */
@@ -25,10 +26,11 @@ export class Loop {
    * The result of a request, which is the entry that was prepared last: 0 or more, or `-errno`.
    *
    * @param keep the memory that the request uses. A variable that is in scope keeps nothing alive, this does.
+   * @param stops whether it is canceled when the loop is stopped; what tidies up is not.
    */
-  result(sqe: Sqe, keep?: unknown): Promise<number> {
+  result(sqe: Sqe, keep?: unknown, stops: boolean = true): Promise<number> {
     return new Promise((resolve) => {
-      sqe.userData(this.#waiting.take({ resolve, keep }));
+      sqe.userData(this.#waiting.take({ resolve, keep, stops }));
     });
   }
 
@@ -52,7 +54,7 @@ export class Loop {
     await work;
   }
 
-  /** Has every request end as soon as it can: those that only wait fail with ECANCELED or EINTR. */
+  /** Has every request, later ones too, end as soon as it can: those that only wait fail with ECANCELED or EINTR. */
   stop(): void {
     this.stopped = true;
   }
@@ -60,9 +62,9 @@ export class Loop {
   /** Kernel: a request that a worker is just taking up can be missed, and is tried again in the next turn. */
   #cancel(): void {
     const tickets: number[] = [];
-    this.#waiting.forEach((_, ticket) => void tickets.push(ticket));
+    this.#waiting.forEach(({ stops }, ticket) => void (stops && tickets.push(ticket)));
     // One by one, by the user data. Kernel: 5.19 could cancel everything at once.
-    for (const ticket of tickets) void this.result(this.ring.prepCancel64(ticket));
+    for (const ticket of tickets) void this.result(this.ring.prepCancel64(ticket), undefined, false);
   }
 }
 
