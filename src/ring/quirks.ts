@@ -125,6 +125,14 @@ export const quirks: readonly Quirk[] = [
     remedy: "bun-uring/net polls for the end as well, and receives the rest piece by piece",
     present: null,
   },
+  {
+    name: "cancel-passes-over-timeouts",
+    defect: "cancelling all or any passes over a timeout whose memory carries the same number from an older ring",
+    kernels: "5.19 to 6.8",
+    source: "io_uring/timeout.c of 6.1 compares cancel_seq, which it never set; tried on Debian's 6.1.0-56",
+    remedy: "closing a ring cancels until all has ended, not until nothing is found; a second cancellation finds it",
+    present: null,
+  },
 ];
 
 /** @internal Whether resizing keeps completions of 32 bytes that are not seen yet. */
