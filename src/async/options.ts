@@ -73,8 +73,26 @@ export function checkSignal(value: unknown): void {
   throw typeError("ERR_URING_OPTIONS", `Cannot use ${describe(value)} as option signal: it is no AbortSignal`);
 }
 
-/** What an {@link AsyncRing} is made with: the ring's own options, of which `modern` is on unless turned off, and these. */
-export interface AsyncRingOptions extends Omit<RingOptions, "iopoll" | "hybridIopoll" | "rDisabled"> {
+/** Options of a ring that an {@link AsyncRing} cannot do with, and why. */
+const excluded: Readonly<Record<string, string>> = {
+  iopoll: "it needs a loop of its own, which Ring has",
+  hybridIopoll: "it needs a loop of its own, which Ring has",
+  rDisabled: "it needs a loop of its own, which Ring has",
+  // Kernel: see deferred-work-rings-late in quirks.ts.
+  deferTaskrun: "its completions would wake the event loop late or never",
+};
+
+/** What an {@link AsyncRing} is made with: the ring's own options, and these. */
+export interface AsyncRingOptions extends Omit<
+  RingOptions,
+  "iopoll" | "hybridIopoll" | "rDisabled" | "deferTaskrun" | "modern"
+> {
+  /**
+   * On unless turned off: SUBMIT_ALL, SINGLE_ISSUER with COOP_TASKRUN and TASKRUN_FLAG, NO_SQARRAY and CLAMP, as far as
+   * the kernel has them. DEFER_TASKRUN is not among them: many kernels ring the event loop's bell late for deferred
+   * work, and some never.
+   */
+  modern?: boolean;
   /** How many submissions fit the queue: rounded up to a power of two, 1024 unless given. */
   entries?: number;
   /**
@@ -118,14 +136,15 @@ export function settingsOf(options: AsyncRingOptions): Settings {
     throw typeError("ERR_URING_OPTIONS", `Cannot use ${describe(options)} as a ring's options: pass an object`);
   }
   const { entries = 1024, maxInFlight = 65536, maxPerTurn = 512, spinUsec = 0, ...ring } = options;
-  for (const name of ["iopoll", "hybridIopoll", "rDisabled"]) {
+  const modern = ring.modern === undefined || ring.modern === true ? "coop" : ring.modern;
+  for (const [name, reason] of Object.entries(excluded)) {
     if ((ring as Record<string, unknown>)[name] === undefined) continue;
-    throw typeError("ERR_URING_OPTIONS", `Cannot use option ${name} here: it needs a loop of its own, which Ring has`);
+    throw typeError("ERR_URING_OPTIONS", `Cannot use option ${name} here: ${reason}`);
   }
   checkNumber("maxInFlight", maxInFlight, 1, MAX_REQUESTS);
   checkNumber("maxPerTurn", maxPerTurn, 1, MAX_REQUESTS);
   checkNumber("spinUsec", spinUsec, 0, 1e6);
-  return { entries, maxInFlight, maxPerTurn, spinMs: spinUsec / 1000, ring: { modern: true, ...ring } };
+  return { entries, maxInFlight, maxPerTurn, spinMs: spinUsec / 1000, ring: { ...ring, modern } };
 }
 
 function checkNumber(name: string, value: unknown, least: number, most: number): void {

@@ -2,7 +2,7 @@
  * A connection: what its socket's users see is in socket.ts, what it does is here. It is its own request to receive,
  * which is in flight for as long as it is open, so that one at rest costs little more than two objects.
  */
-import { EAGAIN, ECANCELED, EINTR, ENOBUFS } from "../abi/errno.gen.ts";
+import { EAGAIN, ECANCELED, EINTR, ENOBUFS, EPIPE } from "../abi/errno.gen.ts";
 import { SHUT_RD, SHUT_WR } from "../abi/linux.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { type Operation, Request } from "../async/request.ts";
@@ -185,7 +185,8 @@ export class Connection extends Request {
     else if (res > 0 || res === -ENOBUFS || res === -ECANCELED || res === -EINTR || res === -EAGAIN) this.#goOn(res);
     else if (this.hub.receives.fallsBack(res)) this.#receive();
     else {
-      this.close(failureOf(this.#broken === 0 ? res : this.#broken));
+      // Kernel: the failure is told once, to the send or the receive; a send that comes second is told of a broken pipe.
+      this.close(failureOf(this.#broken === 0 || this.#broken === -EPIPE ? res : this.#broken));
       settlePromises();
     }
   }

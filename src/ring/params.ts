@@ -44,8 +44,11 @@ export interface RingOptions {
    * Asks for what a ring on a modern kernel should have: SUBMIT_ALL, SINGLE_ISSUER with DEFER_TASKRUN and TASKRUN_FLAG
    * (or else COOP_TASKRUN with TASKRUN_FLAG), NO_SQARRAY and CLAMP. What the kernel refuses is dropped, flag by flag;
    * `ring.setup` says what came of it. The other options are added and never dropped.
+   *
+   * "coop" takes COOP_TASKRUN at once: for a ring with a registered eventfd, which many kernels signal late or not at
+   * all for deferred work; see `deferred-work-rings-late` in {@link quirks}.
    */
-  modern?: boolean;
+  modern?: boolean | "coop";
   /** Busy-wait for completions of files opened with O_DIRECT on devices that poll. @kernel 5.1 */
   iopoll?: boolean;
   /** Sleep for part of the expected time before polling; needs `iopoll`. @kernel 6.13 */
@@ -160,6 +163,11 @@ export function setupFlagNames(flags: number): string[] {
   return flagNames.filter(([bit]) => (flags & bit) !== 0).map(([, name]) => name);
 }
 
+/** @internal Whether flags are to be added that the kernel may refuse. */
+export function isModern(options: RingOptions): boolean {
+  return options.modern === true || options.modern === "coop";
+}
+
 /**
  * The IORING_SETUP_* bits that `options` asks for, `modern` aside.
  *
@@ -177,7 +185,7 @@ export function setupFlags(entries: number, options: RingOptions): number {
   if (options.noMmap !== undefined && options.noMmap !== false) flags |= IORING_SETUP_NO_MMAP;
   flags |= options.flags ?? 0;
   checkContradictions(flags, options);
-  checkSizes(entries, flags | (options.modern === true ? IORING_SETUP_CLAMP : 0), options);
+  checkSizes(entries, flags | (isModern(options) ? IORING_SETUP_CLAMP : 0), options);
   return flags;
 }
 
@@ -187,7 +195,7 @@ function checkTypes(options: RingOptions): void {
   }
   for (const [name, value] of Object.entries(options)) {
     if (name in flagOptions || name === "modern" || name === "iowait") {
-      if (value === undefined || typeof value === "boolean") continue;
+      if (value === undefined || typeof value === "boolean" || (name === "modern" && value === "coop")) continue;
       throw typeError("ERR_URING_OPTIONS", `Cannot use ${describe(value)} as option ${name}: it is true or false`);
     }
     if (!valueOptions.includes(name)) {
@@ -228,7 +236,7 @@ function checkContradictions(flags: number, options: RingOptions): void {
   }
   if (has(IORING_SETUP_DEFER_TASKRUN) && !has(IORING_SETUP_SINGLE_ISSUER)) refuse("deferTaskrun needs singleIssuer");
   if (has(IORING_SETUP_TASKRUN_FLAG) && !has(IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN)) {
-    if (options.modern !== true) refuse("taskrunFlag needs coopTaskrun or deferTaskrun");
+    if (!isModern(options)) refuse("taskrunFlag needs coopTaskrun or deferTaskrun");
   }
   if (has(IORING_SETUP_HYBRID_IOPOLL) && !has(IORING_SETUP_IOPOLL)) refuse("hybridIopoll needs iopoll");
   if (has(IORING_SETUP_REGISTERED_FD_ONLY) && !has(IORING_SETUP_NO_MMAP)) refuse("registeredFdOnly needs noMmap");

@@ -126,6 +126,16 @@ export const quirks: readonly Quirk[] = [
     present: null,
   },
   {
+    name: "deferred-work-rings-late",
+    defect: "with DEFER_TASKRUN a registered eventfd is signalled a grace period of RCU late, or only the first time",
+    kernels:
+      "for whatever is polled 6.12.117, once only, and 7.3, late; for what an eventfd wakes 6.1, late, and 6.18, once only",
+    source:
+      "tried on Debian's 6.1.0-56, 6.12.117, 6.18.15 and 7.3.4, and on 6.18.44; io_uring/eventfd.c never clears ops",
+    remedy: 'AsyncRing does without DEFER_TASKRUN; Ring has `modern: "coop"` for those who register an eventfd',
+    present: null,
+  },
+  {
     name: "cancel-passes-over-timeouts",
     defect: "cancelling all or any passes over a timeout whose memory carries the same number from an older ring",
     kernels: "5.19 to 6.8",

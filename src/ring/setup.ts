@@ -37,6 +37,7 @@ import { syscalls } from "../../syscall/shim.ts";
 import { adviceOnSetup } from "./advice.ts";
 import { CompletionQueue, type CqeSizes, type CqLayout } from "./cq.ts";
 import {
+  isModern,
   MAX_CQ_ENTRIES,
   MAX_SQ_ENTRIES,
   Params,
@@ -84,7 +85,7 @@ const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 export function setUpRing(entries: number, options: RingOptions, scratch: Mapping): RingParts {
   const wanted = setupFlags(entries, options);
   const params = new Params(scratch.words);
-  for (const optional of options.modern === true ? modernSteps(wanted) : [0]) {
+  for (const optional of isModern(options) ? modernSteps(modernFlags(wanted, options)) : [0]) {
     const flags = wanted | optional;
     const memory = (flags & IORING_SETUP_NO_MMAP) === 0 ? undefined : bringMemory(entries, flags, options);
     params.fill(flags, options);
@@ -106,26 +107,25 @@ export function setUpRing(entries: number, options: RingOptions, scratch: Mappin
 }
 
 /** What `modern` wants in full; {@link modernSteps} takes from it. */
-function modernFlags(wanted: number): number {
+function modernFlags(wanted: number, options: RingOptions): number {
+  const always = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_NO_SQARRAY | IORING_SETUP_CLAMP;
   // With SQPOLL the kernel's thread does what the task-run flags are about.
-  const taskrun =
-    (wanted & IORING_SETUP_SQPOLL) !== 0
-      ? 0
-      : IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-  return IORING_SETUP_SUBMIT_ALL | IORING_SETUP_NO_SQARRAY | IORING_SETUP_CLAMP | taskrun;
+  if ((wanted & IORING_SETUP_SQPOLL) !== 0) return always;
+  const taskrun = options.modern === "coop" ? IORING_SETUP_COOP_TASKRUN : IORING_SETUP_DEFER_TASKRUN;
+  return always | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_TASKRUN_FLAG | taskrun;
 }
 
 /** What to add to the wanted flags, attempt by attempt: everything first, then without the newest, to nothing. */
-function modernSteps(wanted: number): number[] {
-  const full = modernFlags(wanted);
+function modernSteps(full: number): number[] {
   const steps = [full];
   let flags = full & ~IORING_SETUP_NO_SQARRAY;
   steps.push(flags);
+  // Kernel: DEFER_TASKRUN came with 6.1, SINGLE_ISSUER with 6.0, COOP_TASKRUN with 5.19.
   if ((flags & IORING_SETUP_DEFER_TASKRUN) !== 0) {
-    // Kernel: DEFER_TASKRUN came with 6.1, SINGLE_ISSUER with 6.0, COOP_TASKRUN with 5.19.
     flags = (flags & ~IORING_SETUP_DEFER_TASKRUN) | IORING_SETUP_COOP_TASKRUN;
-    steps.push(flags, flags & ~IORING_SETUP_SINGLE_ISSUER);
+    steps.push(flags);
   }
+  if ((flags & IORING_SETUP_SINGLE_ISSUER) !== 0) steps.push(flags & ~IORING_SETUP_SINGLE_ISSUER);
   steps.push(IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP, IORING_SETUP_CLAMP, 0);
   return steps;
 }
@@ -256,7 +256,7 @@ function assemble(
     };
     const sq = new SubmissionQueue(sqEntries, sqeBytesOf(flags), map.sqWords, map.ring, map.sqLayout, kind);
     const cq = new CompletionQueue(cqEntries, cqeSizesOf(flags), map.ring, map.cqLayout, kind.mixed);
-    const modern = options.modern === true ? modernFlags(flags) : 0;
+    const modern = isModern(options) ? modernFlags(flags, options) : 0;
     const setup = {
       flags,
       flagNames: setupFlagNames(flags),

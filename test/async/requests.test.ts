@@ -121,6 +121,8 @@ describe("errors", () => {
     [{ spinUsec: -1 }],
     [{ iopoll: true }],
     [{ rDisabled: true }],
+    [{ singleIssuer: true, deferTaskrun: true }],
+    [{ modern: "yes" }],
     [{ nonsense: true }],
     [null],
   ])("new AsyncRing(%j) is refused", (options) => {

@@ -281,6 +281,26 @@ describe("modern", () => {
     },
   );
 
+  test.each([["this one", 0, full] as const, ...kernels])(
+    '"coop" makes do with what a kernel like %s knows, and never defers',
+    (_kernel, unknown, made) => {
+      const defers = (made & F.IORING_SETUP_DEFER_TASKRUN) !== 0;
+      const wanted = defers ? (made & ~F.IORING_SETUP_DEFER_TASKRUN) | F.IORING_SETUP_COOP_TASKRUN : made;
+      const lacked = modernFlags.filter((name) => !has(`IORING_SETUP_${name}`));
+      const { ring, attempts } = without(unknown, { modern: "coop" });
+      expect(ring.setup.flags).toBe(lacked.reduce((flags, name) => flags & ~flagOf(name), wanted));
+      expect(attempts.filter((flags) => (flags & F.IORING_SETUP_DEFER_TASKRUN) !== 0)).toEqual([]);
+      expect(ring.setup.dropped).not.toContain("IORING_SETUP_DEFER_TASKRUN");
+      expect(ring.setup.dropped.includes("IORING_SETUP_NO_SQARRAY")).toBe(
+        (ring.setup.flags & F.IORING_SETUP_NO_SQARRAY) === 0,
+      );
+      ring.prepNop().userData(3);
+      ring.submitAndWait(1);
+      expect(ring.peekCqe()?.userData).toBe(3);
+      ring.close();
+    },
+  );
+
   test("never drops what was asked for by name", () => {
     const attempts = onSetup((flags) => ((flags & F.IORING_SETUP_CQE32) === 0 ? undefined : -EINVAL));
     expect(() => new Ring(8, { modern: true, cqe32: true })).toThrow(

@@ -86,6 +86,7 @@ export abstract class QueueRegistrations extends ProvidedRegistrations {
 
   /**
    * Signals `eventfd` at every completion. The descriptor stays the caller's to close, after unregistering it.
+   * With deferTaskrun many kernels signal late, and some once only: make the ring with `modern: "coop"`, or without.
    *
    * @throws Error `ERR_URING_STATE` where one is registered already; UringError EBADF, EINVAL for what is no eventfd.
    * @kernel 5.2
