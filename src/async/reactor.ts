@@ -130,6 +130,11 @@ export class Reactor implements Sleeper {
     return this.#table.size;
   }
 
+  /** Whether more than half of those that may be are in flight: what is not needed had better not join them. */
+  get isCrowded(): boolean {
+    return this.#table.size * 2 > this.#settings.maxInFlight;
+  }
+
   /** How many requests wait for room. */
   get queued(): number {
     return this.#waiting.size;

@@ -31,6 +31,7 @@ import {
   IS_RECEIVING,
   IS_SHUT,
   IS_UNREFED,
+  IS_WATCHED,
   SHUTS_LATER,
   WANTS_DRAIN,
 } from "./states.ts";
@@ -123,11 +124,7 @@ export class Connection extends Request {
     if (open !== undefined && tell(this.handlers, open, this.socket)) this.close();
     settlePromises();
     this.#receive();
-    // Kernel: a receive that goes on may be done with the last data of a path's socket, and not look for its end.
-    if (onPath && this.hub.receives.goesOn && (this.state & IS_OPEN) !== 0) {
-      this.#end = new EndWatch(this);
-      this.hub.reactor.enqueue(this.#end);
-    }
+    if (onPath && this.hub.receives.goesOn) this.watchEnd();
   }
 
   // ---- Receiving
@@ -156,8 +153,13 @@ export class Connection extends Request {
       this.state &= ~IS_RECEIVING;
     }
     if (!wanted) return;
-    if (typeof received === "object") this.#deliver(received);
-    else if (received !== undefined) res = received;
+    if (typeof received === "object") {
+      if (more && (this.state & IS_WATCHED) === 0) {
+        this.state |= IS_WATCHED;
+        this.hub.watchEndLater(this);
+      }
+      this.#deliver(received);
+    } else if (received !== undefined) res = received;
     if (!more) this.#over(typeof received === "object" ? 1 : res);
   }
 
@@ -257,6 +259,24 @@ export class Connection extends Request {
     this.state &= ~ENDS_LATER;
     this.#letGo();
     this.#ended();
+  }
+
+  /**
+   * Has the peer's end looked for by more than the receive.
+   *
+   * Kernel: a receive that goes on may be done with the last data and not look for the end that came with it: that of a
+   * path's connection, or a reset.
+   */
+  watchEnd(): void {
+    if (this.hub.reactor.isCrowded) {
+      // Connections come first. Its next data brings it here again.
+      this.state &= ~IS_WATCHED;
+      return;
+    }
+    this.state |= IS_WATCHED;
+    if ((this.state & (IS_OPEN | HAS_ENDED | IS_FINITE)) !== IS_OPEN) return;
+    this.#end = new EndWatch(this);
+    this.hub.reactor.enqueue(this.#end);
   }
 
   /** @internal The peer sends nothing more: a receive that may have missed it is made again. */

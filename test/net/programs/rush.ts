@@ -1,0 +1,40 @@
+// A Worker that connects over and over, sends a byte and is gone at once, at moments that the other thread names: rush.ts
+// is told the port, how it goes, how often, and two words of shared memory, which are written in turn.
+import { connect } from "node:net";
+
+declare const self: Worker;
+
+/** What the Worker is told. */
+export interface Rush {
+  readonly port: number;
+  readonly how: "end" | "reset";
+  readonly rounds: number;
+  /** The first is the Worker's: how often it is connected, and gone. The second is the other's: for which round it looks away. */
+  readonly words: SharedArrayBuffer;
+}
+
+const {
+  port,
+  how,
+  rounds,
+  words: shared,
+} = await new Promise<Rush>((resolve) => {
+  self.onmessage = ({ data }: MessageEvent<Rush>) => resolve(data);
+});
+const words = new Int32Array(shared);
+
+for (let round = 1; round <= rounds; round++) {
+  await new Promise<void>((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1" }, () => {
+      socket.setNoDelay(true);
+      Atomics.store(words, 0, round * 2 - 1);
+      while (Atomics.load(words, 1) !== round);
+      socket.write("x");
+      if (how === "reset") socket.resetAndDestroy();
+      else socket.end();
+      Atomics.store(words, 0, round * 2);
+    });
+    socket.on("error", () => undefined);
+    socket.on("close", () => resolve());
+  });
+}
