@@ -26,14 +26,17 @@ test.each(["end", "reset"] as const)(
     const worker = new Worker(join(import.meta.dir, "programs", "rush.ts"));
     const rush: Rush = { port: listener.port, how, rounds: ROUNDS, words: words.buffer };
     worker.postMessage(rush);
+    // Ordering: what the Worker did before it wrote the number is done.
+    const isAt = (step: number): boolean => Atomics.load(words, 0) >= step;
     for (let round = 1; round <= ROUNDS; round++) {
-      while (Atomics.load(words, 0) < round * 2 - 1 || counts.open < round) await Bun.sleep(1);
+      while (!isAt(round * 2 - 1) || counts.open < round) await Bun.sleep(1);
       // It is received from by now; and now nothing is looked at until the peer is gone, and the kernel has heard of it.
       await Bun.sleep(1);
+      // Ordering: the Worker may go on as soon as it sees this.
       Atomics.store(words, 1, round);
       // The Worker may be at the next connection already.
       const limit = performance.now() + 2000 * patience;
-      while (Atomics.load(words, 0) < round * 2 && performance.now() < limit);
+      while (!isAt(round * 2) && performance.now() < limit);
       const start = performance.now();
       while (performance.now() - start < 2);
     }

@@ -23,16 +23,28 @@ const {
 });
 const words = new Int32Array(shared);
 
+/** Tells the other thread how far this one is. */
+function tell(step: number): void {
+  // Ordering: what was done to the socket is done when the other thread sees the number.
+  Atomics.store(words, 0, step);
+}
+
+/** For which round the other thread looks away. */
+function awayFor(): number {
+  // Ordering: it is busy with nothing else once it has said so.
+  return Atomics.load(words, 1);
+}
+
 for (let round = 1; round <= rounds; round++) {
   await new Promise<void>((resolve) => {
     const socket = connect({ port, host: "127.0.0.1" }, () => {
       socket.setNoDelay(true);
-      Atomics.store(words, 0, round * 2 - 1);
-      while (Atomics.load(words, 1) !== round);
+      tell(round * 2 - 1);
+      while (awayFor() !== round);
       socket.write("x");
       if (how === "reset") socket.resetAndDestroy();
       else socket.end();
-      Atomics.store(words, 0, round * 2);
+      tell(round * 2);
     });
     socket.on("error", () => undefined);
     socket.on("close", () => resolve());
