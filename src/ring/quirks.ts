@@ -118,11 +118,12 @@ export const quirks: readonly Quirk[] = [
     present: null,
   },
   {
-    name: "path-end-missed",
-    defect: "a multishot receive on a Unix socket may take the last data and never look for the end of the connection",
-    kernels: "7.3; others were not tried",
-    source: "tried on Debian's 7.3.4: recv(2) then answers 0",
-    remedy: "bun-uring/net polls for the end as well, and receives the rest piece by piece",
+    name: "end-missed",
+    defect:
+      "a multishot receive may take the last data and never look for the end that came with it, a Unix socket's or a reset",
+    kernels: "Unix sockets 7.3, resets 6.18.15; resets not 6.1, 6.18.44",
+    source: "tried on Debian's 6.1.0-56, 6.18.15 and 7.3.4, and on 6.18.44: recv(2) then answers at once",
+    remedy: "bun-uring/net polls for the end as well, of what lasts, and receives the rest piece by piece",
     present: null,
   },
   {
