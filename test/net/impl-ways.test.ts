@@ -1,11 +1,12 @@
 /** The same bytes arrive in every way to receive and to send, those of older kernels included. */
-import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import { io } from "../../src/async/io.ts";
 import { hub } from "../../src/net/hub.ts";
 import { backend, connect, listen } from "../../src/net/index.ts";
 import { Receives, type Way } from "../../src/net/receives.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
+import { firstKernel, needsThat } from "../support/kernel.ts";
 import { patience } from "../support/patience.ts";
 
 setDefaultTimeout(5000 * patience);
@@ -14,10 +15,10 @@ const uring = backend() === "uring";
 
 /** Each way, and what it takes of the kernel. */
 const ways: [Way, string][] = [
-  ["filled slowly", "IOU_PBUF_RING_INC, 6.12"],
-  ["bundles", "IORING_RECVSEND_BUNDLE, 6.10"],
-  ["buffers", "IORING_RECV_MULTISHOT, 6.0"],
-  ["readiness", "IORING_FEAT_FAST_POLL, 5.7"],
+  ["filled slowly", "IOU_PBUF_RING_INC"],
+  ["bundles", "IORING_RECVSEND_BUNDLE"],
+  ["buffers", "IORING_RECV_MULTISHOT"],
+  ["readiness", "IORING_FEAT_FAST_POLL"],
 ];
 
 /** What the thread received with before. */
@@ -118,11 +119,13 @@ async function endOverPath(data: Buffer): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-describe.skipIf(!uring)("bytes come back (needs io_uring)", () => {
-  for (const [way, needs] of ways) {
-    describe.skipIf(!has(way))(`received by way of ${way} (${needs})`, () => {
+describe("bytes come back", () => {
+  for (const [way, name] of ways) {
+    const declare = needsThat(has(way), uring ? `${name}, Linux ${firstKernel(name)}` : "io_uring");
+
+    describe(`received by way of ${way} (${name})`, () => {
       for (const size of [1, 64, 8193, 3_000_000]) {
-        test(`${size} of them`, async () => {
+        declare(`${size} of them`, async () => {
           expect(use(way)).toBe(true);
           const data = pattern(size, size);
           expect((await echo(data)).equals(data)).toBe(true);
@@ -130,14 +133,14 @@ describe.skipIf(!uring)("bytes come back (needs io_uring)", () => {
       }
 
       for (const size of [1, 300_000, 8_000_000]) {
-        test(`${size} of them over a path, and then the end`, async () => {
+        declare(`${size} of them over a path, and then the end`, async () => {
           expect(use(way)).toBe(true);
           const data = pattern(size, size);
           expect((await endOverPath(data)).equals(data)).toBe(true);
         });
       }
 
-      test("those of thirty connections at once", async () => {
+      declare("those of thirty connections at once", async () => {
         expect(use(way)).toBe(true);
         const all = Array.from({ length: 30 }, (_, i) => pattern(40_000 + i, i));
         const back = await Promise.all(all.map(echo));
@@ -146,7 +149,7 @@ describe.skipIf(!uring)("bytes come back (needs io_uring)", () => {
     });
   }
 
-  test("sent by a ring on which every request tells of its success", async () => {
+  needsThat(uring, "io_uring")("sent by a ring on which every request tells of its success", async () => {
     const reactor = io.reactor();
     const before = reactor.tellsFailuresOnly;
     reactor.tellsFailuresOnly = false;
