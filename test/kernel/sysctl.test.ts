@@ -3,27 +3,27 @@
  * the whole system's: the tests run only where the system was made for them.
  */
 import { afterEach, expect } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { Ring } from "../../src/index.ts";
 import type { Attempt } from "../support/attempt.ts";
 import { report } from "../support/child.ts";
 import { complete } from "../support/complete.ts";
 import { needsThat } from "../support/kernel.ts";
-import { asNobody } from "../support/launch.ts";
+import { asNobody, noSysctl } from "../support/launch.ts";
 import { patience } from "../support/patience.ts";
 import { answerUnder, suiteUnder } from "../support/surroundings.ts";
 
 const setting = "/proc/sys/kernel/io_uring_disabled";
 const own = process.env["URING_TEST_OWN_SYSTEM"] !== undefined;
 const forbidding = own
-  ? needsThat(existsSync(setting), "the sysctl kernel.io_uring_disabled, Linux 6.6")
+  ? needsThat(noSysctl === undefined, noSysctl ?? "")
   : needsThat(false, "a system of its own, which URING_TEST_OWN_SYSTEM says it is");
 
 const forbid = (level: number): void => writeFileSync(setting, String(level));
 const attempt = (launcher: readonly string[] = []): Attempt => report<Attempt>("attempt.ts", ["ring", "{}"], launcher);
 
 afterEach(() => {
-  if (own && existsSync(setting)) forbid(0);
+  if (own && noSysctl === undefined) forbid(0);
 });
 
 forbidding("at 2 nobody gets a ring, and is told how to", () => {

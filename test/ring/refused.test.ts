@@ -8,7 +8,15 @@ import type { Attempt } from "../support/attempt.ts";
 import { report } from "../support/child.ts";
 import { scratchDirectory } from "../support/files.ts";
 import { needs, needsThat } from "../support/kernel.ts";
-import { asNobody, filterLauncher, mountNamespace, noFilter, noOtherUser, withSysctl } from "../support/launch.ts";
+import {
+  asNobody,
+  filterLauncher,
+  mountNamespace,
+  noFilter,
+  noOtherUser,
+  noSysctl,
+  withSysctl,
+} from "../support/launch.ts";
 
 // Programs are started, which takes its time on a busy machine.
 setDefaultTimeout(30_000);
@@ -16,8 +24,8 @@ setDefaultTimeout(30_000);
 const scratch = scratchDirectory();
 const filtered = needsThat(noFilter === undefined, noFilter ?? "");
 const filteredAndMounted = needsThat(
-  noFilter === undefined && mountNamespace !== undefined,
-  "a C compiler and a mount namespace",
+  noFilter === undefined && mountNamespace !== undefined && noSysctl === undefined,
+  noSysctl ?? "a C compiler and a mount namespace",
 );
 const unprivileged = needsThat(noOtherUser === undefined, noOtherUser ?? "");
 const launch = noFilter === undefined ? filterLauncher(scratch) : () => [];

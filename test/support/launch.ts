@@ -1,4 +1,5 @@
 /** Refusals that only the surroundings of a process can give: a filter, a limit, a user, a mount of its own. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { program } from "./child.ts";
 
@@ -24,9 +25,14 @@ export const mountNamespace: readonly string[] | undefined = [
   ["unshare", "--mount"],
   ["unshare", "--map-root-user", "--mount"],
 ].find((command) => {
-  const probe = [...command, "sh", "-c", "mount --bind /dev/null /proc/sys/kernel/io_uring_disabled"];
+  const probe = [...command, "sh", "-c", "mount --bind /dev/null /proc/version"];
   return Bun.which("unshare") !== null && Bun.spawnSync(probe).exitCode === 0;
 });
+
+/** Why there is no sysctl that forbids io_uring; undefined where there is one. */
+export const noSysctl: string | undefined = existsSync("/proc/sys/kernel/io_uring_disabled")
+  ? undefined
+  : "the sysctl kernel.io_uring_disabled, Linux 6.6";
 
 /** Runs a command where files of /proc/sys/kernel read as `values` say, in a mount namespace of its own. */
 export function withSysctl(directory: string, values: Record<string, number>): string[] {
