@@ -1,4 +1,10 @@
 /** What a request and a ring of the high road can be told. */
+import {
+  IORING_SETUP_DEFER_TASKRUN,
+  IORING_SETUP_HYBRID_IOPOLL,
+  IORING_SETUP_IOPOLL,
+  IORING_SETUP_R_DISABLED,
+} from "../abi/constants.gen.ts";
 import { describe, rangeError, typeError } from "../errors.ts";
 import type { RingOptions } from "../ring/params.ts";
 import { checkU16 } from "../ring/prep/check.ts";
@@ -73,14 +79,16 @@ export function checkSignal(value: unknown): void {
   throw typeError("ERR_URING_OPTIONS", `Cannot use ${describe(value)} as option signal: it is no AbortSignal`);
 }
 
-/** Options of a ring that an {@link AsyncRing} cannot do with, and why. */
-const excluded: Readonly<Record<string, string>> = {
-  iopoll: "it needs a loop of its own, which Ring has",
-  hybridIopoll: "it needs a loop of its own, which Ring has",
-  rDisabled: "it needs a loop of its own, which Ring has",
+const ALONE = "it needs a loop of its own, which Ring has";
+
+/** What an {@link AsyncRing} cannot do with, as an option of a ring and as a bit of its flags, and why. */
+const excluded: readonly (readonly [keyof RingOptions, number, string])[] = [
+  ["iopoll", IORING_SETUP_IOPOLL, ALONE],
+  ["hybridIopoll", IORING_SETUP_HYBRID_IOPOLL, ALONE],
+  ["rDisabled", IORING_SETUP_R_DISABLED, ALONE],
   // Kernel: see deferred-work-rings-late in quirks.ts.
-  deferTaskrun: "its completions would wake the event loop late or never",
-};
+  ["deferTaskrun", IORING_SETUP_DEFER_TASKRUN, "its completions would wake the event loop late or never"],
+];
 
 /** What an {@link AsyncRing} is made with: the ring's own options, and these. */
 export interface AsyncRingOptions extends Omit<
@@ -137,8 +145,8 @@ export function settingsOf(options: AsyncRingOptions): Settings {
   }
   const { entries = 1024, maxInFlight = 65536, maxPerTurn = 512, spinUsec = 0, ...ring } = options;
   const modern = ring.modern === undefined || ring.modern === true ? "coop" : ring.modern;
-  for (const [name, reason] of Object.entries(excluded)) {
-    if ((ring as Record<string, unknown>)[name] === undefined) continue;
+  for (const [name, bit, reason] of excluded) {
+    if ((ring as RingOptions)[name] !== true && ((ring.flags ?? 0) & bit) === 0) continue;
     throw typeError("ERR_URING_OPTIONS", `Cannot use option ${name} here: ${reason}`);
   }
   checkNumber("maxInFlight", maxInFlight, 1, MAX_REQUESTS);

@@ -5,7 +5,15 @@ import { join } from "node:path";
 import { io } from "../../src/async/io.ts";
 import { AsyncRing } from "../../src/async/asyncring.ts";
 import { AT_FDCWD } from "../../src/abi/linux.ts";
-import { ETIME, IORING_NOP_INJECT_RESULT, Iovecs, Statx, Timespec, UringError } from "../../src/index.ts";
+import {
+  ETIME,
+  IORING_NOP_INJECT_RESULT,
+  IORING_SETUP_DEFER_TASKRUN,
+  Iovecs,
+  Statx,
+  Timespec,
+  UringError,
+} from "../../src/index.ts";
 import { openFile, pattern, pipe, scratchDirectory } from "../support/files.ts";
 import { needs } from "../support/kernel.ts";
 import { program, rejection, ringForFile } from "./support.ts";
@@ -122,6 +130,7 @@ describe("errors", () => {
     [{ iopoll: true }],
     [{ rDisabled: true }],
     [{ singleIssuer: true, deferTaskrun: true }],
+    [{ flags: IORING_SETUP_DEFER_TASKRUN, singleIssuer: true }],
     [{ modern: "yes" }],
     [{ nonsense: true }],
     [null],
