@@ -151,7 +151,7 @@ describe.skipIf(!uring)("io.close() (needs io_uring)", () => {
 });
 
 describe.skipIf(!uring)("a listener (needs io_uring)", () => {
-  test("accepts with one request that stays, and each connection receives with another", async () => {
+  test("accepts with one request that stays, and each connection has two more", async () => {
     let open = 0;
     let bytes = 0;
     const socket = { open: () => void open++, data: (_: unknown, data: Buffer) => void (bytes += data.length) };
@@ -164,12 +164,15 @@ describe.skipIf(!uring)("a listener (needs io_uring)", () => {
     await Bun.sleep(2 * patience);
     expect(io.stats().inFlight - before.inFlight).toBe(20);
     const submitted = io.stats().submitted;
+    // Kernel: what waits for readiness (before 6.0) is asked for each time.
+    const again = hub().receives.way === "readiness";
     for (let i = 1; i <= 5; i++) {
       for (const client of clients) client.write("x");
       await until(() => bytes === 20 * i);
+      // A little after its first data each connection's end is watched for, with one request that stays as well.
+      if (i === 1 && !again) await until(() => io.stats().submitted === submitted + 20);
     }
-    // Kernel: what waits for readiness (before 6.0) is asked for each time.
-    if (hub().receives.way !== "readiness") expect(io.stats().submitted).toBe(submitted);
+    if (!again) expect(io.stats()).toMatchObject({ submitted: submitted + 20, inFlight: before.inFlight + 40 });
     for (const client of clients) client.end();
   });
 
