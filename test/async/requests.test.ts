@@ -208,10 +208,12 @@ describe("many at once", () => {
 
   test("a full ring of requests that wait for somebody is no hindrance to cancelling", async () => {
     await using small = new AsyncRing({ entries: 2, maxInFlight: 4 });
+    expect(small.reactor().isCrowded).toBe(false);
     const ends = pipe(directory);
     const waiting = Array.from({ length: 8 }, () => rejection(small.read(ends.read, new Uint8Array(1), -1)));
     await Bun.sleep(1);
     expect(small.stats()).toMatchObject({ inFlight: 4, queued: 4 });
+    expect(small.reactor().isCrowded).toBe(true);
     expect(small.cancelAll()).toBe(8);
     expect((await Promise.all(waiting)).map(({ code }) => code)).toEqual(new Array<string>(8).fill("ECANCELED"));
     closeSync(ends.read);

@@ -176,6 +176,27 @@ describe.skipIf(!uring)("a listener (needs io_uring)", () => {
     for (const client of clients) client.end();
   });
 
+  test("whose ring is crowded leaves the ends of its connections to their receives", async () => {
+    let bytes = 0;
+    const socket = { data: (_: unknown, data: Buffer) => void (bytes += data.length) };
+    using server = listen({ hostname: "127.0.0.1", port: 0, socket });
+    const client = await Bun.connect({ hostname: "127.0.0.1", port: server.port, socket: quiet });
+    const { reactor } = hub();
+    Object.defineProperty(reactor, "isCrowded", { value: true, configurable: true });
+    client.write("x");
+    await until(() => bytes === 1);
+    const { submitted } = io.stats();
+    await Bun.sleep(50 * patience);
+    const again = hub().receives.way === "readiness";
+    if (!again) expect(io.stats().submitted).toBe(submitted);
+    Reflect.deleteProperty(reactor, "isCrowded");
+    expect(reactor.isCrowded).toBe(false);
+    client.write("y");
+    await until(() => bytes === 2);
+    if (!again) await until(() => io.stats().submitted === submitted + 1);
+    client.end();
+  });
+
   test("and its connections end with the ring, and the next is on a new one", async () => {
     const said: string[] = [];
     const told = (who: string): Bun.SocketHandler<undefined> => ({
