@@ -30,7 +30,7 @@ export interface Disk {
 /** The disk for results, one with a file system, one to do anything with, and two with what few disks have. */
 export const disks: readonly Disk[] = [
   { name: "out", sizeMiB: 64, properties: "" },
-  { name: "scratch", sizeMiB: 512, properties: "" },
+  { name: "scratch", sizeMiB: 640, properties: "" },
   { name: "blank", sizeMiB: 64, properties: "" },
   { name: "protected", sizeMiB: 64, properties: ",ms=8,pi=1" },
   { name: "zoned", sizeMiB: 64, properties: ",zoned=true,zoned.zone_size=4M" },

@@ -64,6 +64,9 @@ mkdir -p /scratch
 if mount -t ext4 "$(disk scratch)" /scratch; then
   mkdir -p -m 1777 /scratch/tmp
   export TMPDIR=/scratch/tmp PATH=/bin:/scratch/programs
+  # What the first file system holds is held in memory, which is the tests'.
+  mkdir -p /scratch/programs
+  if cp /bin/bun /scratch/programs/bun; then rm /bin/bun; fi
 fi
 URING_TEST_PI_DEVICE=$(disk protected)
 URING_TEST_ZONED_DEVICE=$(disk zoned)
@@ -73,4 +76,9 @@ chmod 1777 /tmp
 mkdir -p /out
 uname -r > /out/release
 # On a file system such as a machine has: the kernel's first one lacks things, reading without waiting among them.
-if [ -d /scratch/tmp ] && cp -r /project /scratch/project; then cd /scratch/project || finish; else cd /project || finish; fi
+if [ -d /scratch/tmp ] && cp -r /project /scratch/project; then
+  rm -r /project
+  cd /scratch/project || finish
+else
+  cd /project || finish
+fi
