@@ -1,11 +1,12 @@
 /** The same bytes arrive in every way to receive and to send, those of older kernels included. */
-import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import { io } from "../../src/async/io.ts";
 import { hub } from "../../src/net/hub.ts";
 import { backend, connect, listen } from "../../src/net/index.ts";
 import { Receives, type Way } from "../../src/net/receives.ts";
 import { pattern, scratchDirectory } from "../support/files.ts";
+import { needsThat } from "../support/kernel.ts";
 import { patience } from "../support/patience.ts";
 
 setDefaultTimeout(5000 * patience);
@@ -42,11 +43,6 @@ afterEach(() => {
   hub().receives.close();
   (hub() as { receives: Receives }).receives = usual;
 });
-
-/** Declares a test that needs something. Not by way of kernel.ts, which asks for a ring: this runs without one too. */
-function declares(there: boolean, needed: string): (title: string, body: () => Promise<void>) => void {
-  return there ? test : (title, body) => test.skip(`${title} (needs ${needed})`, body);
-}
 
 /** Sends bytes to a listener that sends them back; resolves to what came back. */
 async function echo(data: Buffer): Promise<Buffer> {
@@ -125,7 +121,7 @@ async function endOverPath(data: Buffer): Promise<Buffer> {
 
 describe("bytes come back", () => {
   for (const [way, needed] of ways) {
-    const declare = declares(has(way), uring ? needed : "io_uring");
+    const declare = needsThat(has(way), uring ? needed : "io_uring");
 
     describe(`received by way of ${way}`, () => {
       for (const size of [1, 64, 8193, 3_000_000]) {
@@ -153,7 +149,7 @@ describe("bytes come back", () => {
     });
   }
 
-  declares(uring, "io_uring")("sent by a ring on which every request tells of its success", async () => {
+  needsThat(uring, "io_uring")("sent by a ring on which every request tells of its success", async () => {
     const reactor = io.reactor();
     const before = reactor.tellsFailuresOnly;
     reactor.tellsFailuresOnly = false;

@@ -12,7 +12,7 @@
  * });
  * ```
  *
- * A suite that is run like this must not ask for a ring itself (kernel.ts does), and compares what `backend()` says with
+ * A suite that is run like this must not ask for a ring itself (needs() and has() of kernel.ts do), and compares what `backend()` says with
  * expectedBackend of backend.ts.
  */
 import { join, resolve } from "node:path";
