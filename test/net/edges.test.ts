@@ -2,14 +2,17 @@
 import { describe } from "bun:test";
 import { pattern } from "../support/files.ts";
 import type { Handlers, Socket } from "./kinds.ts";
-import { paired, same, type Stage } from "./support.ts";
-import { digest } from "./trace.ts";
+import { Arrival, paired, same, type Stage } from "./support.ts";
 
 const quiet = { data: (): void => undefined };
 
-/** A listener whose connections are read when told so, and a client of it. */
-async function unread(t: Stage, own: Handlers = quiet): Promise<{ client: Socket; read: () => void; got: Buffer[] }> {
-  const got: Buffer[] = [];
+/** A listener whose connections are read when told so, and a client of it that will send some of `data`. */
+async function unread(
+  t: Stage,
+  data: Buffer,
+  own: Handlers = quiet,
+): Promise<{ client: Socket; read: () => void; got: Arrival }> {
+  const got = new Arrival(data);
   const open = (socket: Socket): void => {
     t.meet("server", socket);
     socket.pause();
@@ -17,7 +20,7 @@ async function unread(t: Stage, own: Handlers = quiet): Promise<{ client: Socket
   };
   const socket: Handlers = {
     open,
-    data: (_, data) => void got.push(data),
+    data: (_, chunk) => got.take(chunk as Buffer),
     end: () => t.log("server", "end"),
     close: (_, error) => t.log("server", "close", error),
   };
@@ -87,13 +90,13 @@ describe("sizes", () => {
   }
 
   paired("a long string that does not fit: what was taken is its beginning", async (t) => {
-    const { client, read, got } = await unread(t);
     const text = "aü€🙂".repeat(1_000_000);
+    const { client, read, got } = await unread(t, Buffer.from(text));
     const wrote = client.write(text);
     client.end();
     read();
     await t.until("server", "close");
-    return [wrote > 0 && wrote < 10_000_000, Buffer.concat(got).equals(Buffer.from(text).subarray(0, wrote))];
+    return [wrote > 0 && wrote < 10_000_000, got.bytes === wrote, got.isRight];
   });
 });
 
@@ -103,7 +106,7 @@ describe("what was taken of small writes until nothing more was", () => {
   for (const piece of [100, 5000, 50_000]) {
     for (const name of ["end", "shutdown"] as const) {
       paired(`arrives after ${name}(), in pieces of ${piece}`, async (t) => {
-        const { client, read, got } = await unread(t);
+        const { client, read, got } = await unread(t, data);
         let taken = fill(client, data, piece);
         for (let i = 0; i < 3; i++) {
           await Bun.sleep(1);
@@ -113,8 +116,7 @@ describe("what was taken of small writes until nothing more was", () => {
         client[name]();
         read();
         await t.until("server", "end");
-        const all = Buffer.concat(got);
-        return [taken < data.length, counted, all.length === taken, all.equals(data.subarray(0, taken))];
+        return [taken < data.length, counted, got.bytes === taken, got.isRight];
       });
     }
 
@@ -124,18 +126,18 @@ describe("what was taken of small writes until nothing more was", () => {
         taken += fill(socket, data.subarray(taken), piece);
         if (taken === data.length) socket.end();
       };
-      const { client, read, got } = await unread(t, { ...quiet, drain });
+      const { client, read, got } = await unread(t, data, { ...quiet, drain });
       drain(client);
       await t.settle();
       const full = taken < data.length;
       read();
       await t.until("server", "close");
-      return [full, digest(Buffer.concat(got)) === digest(data)];
+      return [full, got.bytes === data.length, got.isRight];
     });
   }
 
   paired("is not waited for by terminate()", async (t) => {
-    const { client, read } = await unread(t);
+    const { client, read } = await unread(t, data);
     fill(client, data, 5000);
     await Bun.sleep(1);
     fill(client, data, 5000);

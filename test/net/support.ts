@@ -136,6 +136,25 @@ export class Stage extends Recorder {
   }
 }
 
+/** Compares what arrives with what was sent, byte by byte, and keeps none of it. */
+export class Arrival {
+  readonly #sent: Buffer;
+  bytes = 0;
+  /** Whether all of it was what had been sent, in its place. */
+  isRight = true;
+
+  constructor(sent: Buffer) {
+    this.#sent = sent;
+  }
+
+  /** Bytes that arrived. */
+  take(chunk: Buffer): void {
+    const sent = this.#sent.subarray(this.bytes, this.bytes + chunk.length);
+    this.isRight &&= sent.equals(chunk);
+    this.bytes += chunk.length;
+  }
+}
+
 /** How a case is run. */
 interface Run {
   net: Net;

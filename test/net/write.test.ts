@@ -2,8 +2,7 @@
 import { describe } from "bun:test";
 import { pattern } from "../support/files.ts";
 import type { Handlers, Socket } from "./kinds.ts";
-import { paired, same, type Stage } from "./support.ts";
-import { digest } from "./trace.ts";
+import { Arrival, paired, same, type Stage } from "./support.ts";
 
 type Writes = (socket: Socket, ...args: unknown[]) => unknown;
 
@@ -278,63 +277,56 @@ function sender(t: Stage, who: string, data: Buffer, finish: (socket: Socket) =>
   return { open: go, drain: (socket) => void (at === Infinity || go(socket)) };
 }
 
-/** A party that takes all in and says what it was. */
-function receiver(t: Stage, who: string): { handlers: Handlers; chunks: Buffer[] } {
-  const chunks: Buffer[] = [];
-  const handlers: Handlers = {
-    data: (_, data) => void chunks.push(data as Buffer),
-    close: (_, error) => {
-      const all = Buffer.concat(chunks);
-      t.log(who, "got", all.length, digest(all), error);
-    },
+/** A party that takes all in and says whether it was what had been sent. */
+function receiver(t: Stage, who: string, sent: Buffer): Handlers & Required<Pick<Handlers, "data">> {
+  const got = new Arrival(sent);
+  return {
+    data: (_, data) => got.take(data as Buffer),
+    close: (_, error) => t.log(who, "got", got.bytes === sent.length, got.isRight, error),
   };
-  return { handlers, chunks };
 }
 
 describe("backpressure", () => {
+  /** More than any socket takes at once. Its beginning serves those who need less: it is a lot to make and to hold. */
+  const plenty = pattern(64 << 20);
   const sizes = { "64 MiB": 64 << 20, "5 MB": 5_000_000, "1 MiB": 1 << 20 };
 
   for (const [name, size] of Object.entries(sizes)) {
-    const data = pattern(size, size);
+    const data = plenty.subarray(0, size);
 
     paired(`of the client: ${name} arrive`, async (t) => {
-      const { handlers } = receiver(t, "server");
-      const server = t.server({}, { socket: handlers });
+      const server = t.server({}, { socket: receiver(t, "server", data) });
       await t.client(server, {}, { socket: sender(t, "client", data, (socket) => void socket.end()) });
       await t.until("server", "got");
     });
 
     paired(`of the listener: ${name} arrive`, async (t) => {
-      const { handlers } = receiver(t, "client");
       const server = t.server(
         {},
         { socket: { ...sender(t, "server", data, (socket) => void socket.end()), data: () => undefined } },
       );
-      await t.client(server, {}, { socket: handlers });
+      await t.client(server, {}, { socket: receiver(t, "client", data) });
       await t.until("client", "got");
     });
   }
 
   paired("over a path: 8 MiB arrive", async (t) => {
-    const data = pattern(8 << 20, 8);
+    const data = plenty.subarray(0, 8 << 20);
     const unix = t.path();
-    const { handlers } = receiver(t, "server");
-    t.server({}, { unix, socket: handlers });
+    t.server({}, { unix, socket: receiver(t, "server", data) });
     await t.client({ port: 0 }, {}, { unix, socket: sender(t, "client", data, (socket) => void socket.end()) });
     await t.until("server", "got");
   });
 
   paired("of both at once: 16 MiB each way", async (t) => {
-    const data = pattern(16 << 20, 16);
+    const data = plenty.subarray(0, 16 << 20);
     const both = (who: string): Handlers => {
-      let got = 0;
-      const hash = new Bun.CryptoHasher("sha1");
+      const got = new Arrival(data);
       return {
         ...sender(t, who, data, () => undefined),
         data: (_, chunk) => {
-          hash.update(chunk as Buffer);
-          got += chunk.length;
-          if (got >= data.length) t.log(`${who} in`, "got", got, hash.digest("hex"));
+          got.take(chunk as Buffer);
+          if (got.bytes >= data.length) t.log(`${who} in`, "got", got.bytes, got.isRight);
         },
       };
     };
@@ -349,9 +341,9 @@ describe("backpressure", () => {
   paired("of a peer that is paused: write() takes part, and drain comes after resume()", async (t) => {
     const server = t.server(
       {},
-      { socket: { ...receiver(t, "server").handlers, open: (s: Socket) => void t.meet("server", s).pause() } },
+      { socket: { data: () => undefined, open: (s: Socket) => void t.meet("server", s).pause() } },
     );
-    const data = Buffer.alloc(32 << 20, 97);
+    const data = plenty.subarray(0, 32 << 20);
     let drained = 0;
     const drain = (): void => void drained++;
     const client = await t.client(server, {}, { socket: { data: () => undefined, drain } });
@@ -378,17 +370,16 @@ describe("backpressure", () => {
       { socket: { data: () => undefined, open: (s: Socket) => void t.meet("server", s).pause() } },
     );
     const client = await t.client(server, {}, { socket: { data: () => undefined } });
-    client.write(Buffer.alloc(32 << 20));
+    client.write(plenty);
     const results = [client.write(""), client.write(new Uint8Array(0)), client.write("x"), client.readyState];
     client.terminate();
     return results;
   });
 
   paired("what was taken of a buffer that is written over at once arrives as it was", async (t) => {
-    const data = pattern(8 << 20, 88);
-    const copy = Buffer.from(data);
-    const { handlers } = receiver(t, "server");
-    const server = t.server({}, { socket: handlers });
+    const copy = plenty.subarray(0, 8 << 20);
+    const data = Buffer.from(copy);
+    const server = t.server({}, { socket: receiver(t, "server", copy) });
     let sent = 0;
     const go = (socket: Socket): void => {
       while (sent < data.length) {
@@ -401,16 +392,15 @@ describe("backpressure", () => {
     };
     await t.client(server, {}, { socket: { data: () => undefined, open: go, drain: go } });
     await t.until("server", "got");
-    return digest(copy);
   });
 
   paired("of a slow reader: every byte arrives", async (t) => {
-    const data = pattern(4 << 20, 4);
-    const { handlers, chunks } = receiver(t, "server");
+    const data = plenty.subarray(0, 4 << 20);
+    const all = receiver(t, "server", data);
     const slow: Handlers = {
-      ...handlers,
+      ...all,
       data: (socket, chunk) => {
-        chunks.push(chunk as Buffer);
+        all.data(socket, chunk);
         socket.pause();
         setTimeout(() => socket.resume(), 1);
       },
@@ -431,9 +421,9 @@ describe("backpressure", () => {
     const peer = await t.socket("server");
     // The kernel finds room for some time after it has said that there is none, and where it does end() is carried out.
     for (let refusals = 0; refusals < 5; await Bun.sleep(10)) {
-      refusals = client.write(Buffer.alloc(1 << 20, 97)) === 0 ? refusals + 1 : 0;
+      refusals = client.write(plenty) === 0 ? refusals + 1 : 0;
     }
-    t.log("client", "end", client.end(Buffer.alloc(32 << 20, 97)), client.readyState);
+    t.log("client", "end", client.end(plenty), client.readyState);
     await t.settle();
     t.log("client", "later", client.readyState, client.write("x"));
     peer.resume();
@@ -442,12 +432,15 @@ describe("backpressure", () => {
   });
 
   same("end() with more than fits, to a reader", async (t) => {
-    const { handlers, chunks } = receiver(t, "server");
-    const server = t.server({}, { socket: { ...handlers, close: () => t.log("server", "closed") } });
-    const client = await t.client(server);
-    const wrote = client.end(Buffer.alloc(32 << 20, 97));
+    const data = plenty.subarray(0, 32 << 20);
+    const got = new Arrival(data);
+    const handlers: Handlers = {
+      data: (_, chunk) => got.take(chunk as Buffer),
+      close: () => t.log("server", "closed"),
+    };
+    const client = await t.client(t.server({}, { socket: handlers }));
+    const wrote = client.end(data);
     await t.until("server", "closed");
-    const got = chunks.reduce((sum, { length }) => sum + length, 0);
-    return [wrote > 0, got === wrote, got === 32 << 20];
+    return [wrote > 0, got.bytes === wrote, got.isRight, got.bytes === data.length];
   });
 });
