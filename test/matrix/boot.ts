@@ -124,6 +124,20 @@ export async function boot(
   }
 }
 
+/**
+ * Why a guest's end says nothing of its kernel: emulators stumble where a kernel writes over its own code, which it does
+ * while it boots and whenever one of its static keys is turned. The other processor then takes a breakpoint that is gone.
+ */
+export function stumble(
+  { ended, output, console }: Pick<Result, "ended" | "output" | "console">,
+  { accelerator }: Pick<Machine, "accelerator">,
+): string | undefined {
+  if (ended) return undefined;
+  if (accelerator === "tcg" && console.includes("Oops: int3"))
+    return "died of the emulator: it took a breakpoint that was gone";
+  return output.includes("@@ start") ? undefined : "died before its first step";
+}
+
 async function collect(stream: ReadableStream<Uint8Array>, print?: (text: string) => void): Promise<string> {
   const decoder = new TextDecoder();
   let all = "";

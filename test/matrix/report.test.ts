@@ -1,5 +1,6 @@
 /** What the matrix reads from its guests, and what it makes of skips: a mistake here would hide failures. */
 import { describe, expect, test } from "bun:test";
+import { stumble } from "./boot.ts";
 import { kernels } from "./kernels.ts";
 import { between, merged, readmeText, resultsText, rowsOf } from "./record.ts";
 import { judge, knownTo, readJunit } from "./report.ts";
@@ -202,4 +203,20 @@ test("every kernel that there are facts of is booted", () => {
   const names = kernels.map(({ kernel }) => kernel);
   expect(names).toEqual(expect.arrayContaining(facts.map(({ kernel }) => kernel)));
   expect(new Set(names).size).toBe(names.length);
+});
+
+describe("a guest that did not end", () => {
+  const tcg = { accelerator: "tcg" } as const;
+  const died = { ended: false, output: "@@ start one at 1\n", console: "BUG: kernel NULL pointer dereference" };
+
+  test("is booted again where the emulator is to blame, or nothing had run", () => {
+    expect(stumble({ ...died, console: "[ 4.1] Oops: int3: 0000 [#1] SMP NOPTI" }, tcg)).toContain("emulator");
+    expect(stumble({ ...died, output: "" }, tcg)).toContain("first step");
+  });
+
+  test("is not where the kernel may be, nor where it did end", () => {
+    expect(stumble(died, tcg)).toBeUndefined();
+    expect(stumble({ ...died, console: "Oops: int3", ended: true }, tcg)).toBeUndefined();
+    expect(stumble({ ...died, console: "Oops: int3" }, { accelerator: "kvm" })).toBeUndefined();
+  });
 });

@@ -9,7 +9,7 @@ import { ArchiveUnreachable, cacheFolder } from "../../gen/apt.ts";
 import { compareKernels } from "../../gen/facts.ts";
 import type { Measured } from "../../gen/matrix.ts";
 import { readKernels } from "../../gen/project.ts";
-import { bestAccelerator, boot } from "./boot.ts";
+import { bestAccelerator, boot, stumble } from "./boot.ts";
 import type { Machine, Result } from "./boot.ts";
 import { PATH } from "./image.ts";
 import type { Plan } from "./image.ts";
@@ -153,9 +153,9 @@ async function runOne(kernel: Kernel, plan: Plan, machine: Machine, alone: boole
       if (alone) process.stdout.write(text);
     });
   let result = await run();
-  if (!result.ended && !result.output.includes("@@ start") && !plan.shell) {
-    // Emulators stumble where a kernel writes over its own code while it boots. Nothing was run yet.
-    console.log(`== ${kernel.kernel} (${kernel.release}): ${red("died before its first step; boots once more")}`);
+  const reason = plan.shell ? undefined : stumble(result, machine);
+  if (reason !== undefined) {
+    console.log(`== ${kernel.kernel} (${kernel.release}): ${red(`${reason}; boots once more`)}`);
     result = await run();
   }
   await keep(folder, result);
