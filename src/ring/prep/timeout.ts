@@ -61,7 +61,8 @@ export function prepTimeoutImmediate(
 
 /**
  * Ends the timeout that was submitted with `userData`, which completes with -ECANCELED. `res` is 0, -ENOENT where there
- * is none, -EBUSY or -EALREADY where it is completing.
+ * is none, -EBUSY or -EALREADY where it is completing. A multishot timeout is not found either between going off and
+ * being set again, and goes on: ask once more.
  *
  * @kernel 5.5
  * @man io_uring_prep_timeout_remove(3)
