@@ -144,6 +144,14 @@ export const quirks: readonly Quirk[] = [
     remedy: "closing a ring cancels until all has ended, not until nothing is found; a second cancellation finds it",
     present: null,
   },
+  {
+    name: "repeating-timeouts-not-found",
+    defect: "a multishot timeout that has just gone off is not found by what is to remove or cancel it, and goes on",
+    kernels: "6.4 and later; nearly always on a ring with deferred work, where it waits to be set again",
+    source: "io_uring/timeout.c takes it off its list until then; tried on 6.18.44",
+    remedy: "the high road asks until it has ended; on the low road ask again where `res` is -ENOENT",
+    present: null,
+  },
 ];
 
 /** @internal Whether resizing keeps completions of 32 bytes that are not seen yet. */

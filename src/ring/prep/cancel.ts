@@ -7,8 +7,8 @@ import { type Slot, SQE_ADDR, type UserData } from "./slot.ts";
  * Cancels the request that was submitted with `userData`; with IORING_ASYNC_CANCEL_ALL in `flags` all such requests,
  * with IORING_ASYNC_CANCEL_ANY any. What is canceled completes with -ECANCELED, and its memory stays the kernel's until
  * then. `res` is 0 (with ALL or ANY the number found), -ENOENT where there is none, -EALREADY where it is running and
- * could not be stopped. What repeats is not found either while it is between two of its waits, and goes on: ask once
- * more.
+ * could not be stopped. A multishot timeout is not found either between going off and being set again, and goes on: ask
+ * once more.
  *
  * @kernel 5.5
  * @man io_uring_prep_cancel64(3)
