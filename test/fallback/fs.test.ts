@@ -8,18 +8,18 @@ import { answerUnder, suiteUnder, surroundings } from "../support/surroundings.t
 setDefaultTimeout(120_000 * patience);
 
 const short = ["test/fs/random.test.ts", "test/fs/shape.test.ts"];
-/** Test files, and how many tests there are more than. */
-const whole = [["test/fs/oracle.test.ts", ...short], 800] as const;
+/**
+ * Test files, and how many tests there are more than. Bun's own compared with itself is no kernel's business, and all of
+ * it has been tried there as root.
+ */
+const [files, least] = isEmulated ? ([short, 40] as const) : ([["test/fs/oracle.test.ts", ...short], 800] as const);
 const places = surroundings(scratchDirectory());
 
-/** Where Bun's own is compared with itself: nothing of that is about the kernel. */
-const ofBun = isEmulated ? ([short, 40] as const) : whole;
-
 describe.each([
-  ["with BUN_URING_BACKEND=bun", places.variable, "bun", ...ofBun],
-  ["where a filter answers EPERM to io_uring", places.filter, "bun", ...ofBun],
-  ["as nobody", places.nobody, "uring", ...whole],
-] as const)("bun-uring/fs %s", (_, where, backend, files, least) => {
+  ["with BUN_URING_BACKEND=bun", places.variable, "bun"],
+  ["where a filter answers EPERM to io_uring", places.filter, "bun"],
+  ["as nobody", places.nobody, "uring"],
+] as const)("bun-uring/fs %s", (_, where, backend) => {
   const declare = needsThat(where.missing === undefined, where.missing ?? "");
 
   declare(`says that it runs on ${backend}`, async () => {

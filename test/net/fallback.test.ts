@@ -17,13 +17,12 @@ const without = ["fallback.test.ts", "timeout.test.ts", "storm.test.ts"];
 const files = readdirSync(import.meta.dir).filter((name) => name.endsWith(".test.ts") && !without.includes(name));
 /** Where the same lines of the module are all that is run, those that take longest are left to one of the two. */
 const quick = files.filter((name) => !["close.test.ts", "many.test.ts", "process.test.ts"].includes(name));
-const most = [quick, 650] as const;
-const few = ["harness.test.ts", "connect.test.ts"];
+const few = [["harness.test.ts", "connect.test.ts"], 50] as const;
 const places = surroundings(scratchDirectory());
 
 describe.each([
-  ["with BUN_URING_BACKEND=bun", places.variable, "bun", ...(isEmulated ? ([few, 50] as const) : most)],
-  ["where a filter answers EPERM to io_uring", places.filter, "bun", ...(isEmulated ? most : ([files, 850] as const))],
+  ["with BUN_URING_BACKEND=bun", places.variable, "bun", ...(isEmulated ? few : ([quick, 650] as const))],
+  ["where a filter answers EPERM to io_uring", places.filter, "bun", ...(isEmulated ? few : ([files, 850] as const))],
   ["as nobody", places.nobody, "uring", ["harness.test.ts", "connect.test.ts", "close.test.ts", "write.test.ts"], 350],
 ] as const)("bun-uring/net %s", (_, where, backend, names, least) => {
   const declare = needsThat(where.missing === undefined, where.missing ?? "");
