@@ -1,5 +1,5 @@
 /** What is no plain file: devices, pipes, sockets, /proc; and what is too long, too far or not allowed. */
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, openSync, readdirSync, readlinkSync } from "node:fs";
 import { patience } from "../../support/patience.ts";
 import { type Cases, each, type Fs, opened, settle } from "../harness.ts";
 import { numbers } from "./values.ts";
@@ -16,11 +16,27 @@ function fifo(dir: string): string {
   return path;
 }
 
-/** What has become of a readFile() soon after it was aborted; then `release` lets go of it, wherever it waits. */
-async function abandoned(fs: Fs, path: string, release: () => void): Promise<unknown> {
+/** How many descriptors of this process a path has. */
+function descriptorsOf(path: string): number {
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+/**
+ * What has become of a readFile() soon after it was aborted, when the path had so many descriptors; then `release` lets
+ * go of it, wherever it waits.
+ */
+async function abandoned(fs: Fs, path: string, descriptors: number, release: () => void): Promise<unknown> {
   const controller = new AbortController();
   const reading = settle(() => fs.readFile(path, { signal: controller.signal }));
-  await Bun.sleep(10);
+  // On a busy machine a thread of Bun's takes its time to begin.
+  while (descriptorsOf(path) < descriptors) await Bun.sleep(1);
+  await Bun.sleep(20);
   controller.abort();
   const soon = await Promise.race([reading, Bun.sleep(SOON_MS).then(() => "still waiting")]);
   release();
@@ -209,13 +225,14 @@ export const special: Cases = {
     });
   },
   "readFile() of a pipe that nobody writes to, aborted": async (fs, dir) => {
-    const both = openSync(fifo(dir), "r+");
-    return abandoned(fs, `${dir}/fifo`, () => closeSync(both));
+    const path = fifo(dir);
+    const both = openSync(path, "r+");
+    return abandoned(fs, path, 2, () => closeSync(both));
   },
   "readFile() of a pipe that nobody opens, aborted": async (fs, dir) => {
     const path = fifo(dir);
     // Nobody may be waiting any more: then this end would wait for them if it were not both.
-    return abandoned(fs, path, () => closeSync(openSync(path, "r+")));
+    return abandoned(fs, path, 0, () => closeSync(openSync(path, "r+")));
   },
   "streams of a pipe": async (fs, dir) => {
     const path = fifo(dir);
