@@ -1,6 +1,6 @@
 /** That the comparison can fail: implementations that are a little wrong, shown to it one by one. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readlinkSync } from "node:fs";
+import { descriptors, isRing } from "../support/descriptors.ts";
 import { backend } from "../../src/net/index.ts";
 import { expectedBackend } from "../support/backend.ts";
 import type { Net, Socket } from "./kinds.ts";
@@ -33,18 +33,6 @@ function with_(tamper: (handlers: Record<string, unknown>) => void): Net {
   };
 }
 
-/** Rings that the process has open. */
-function rings(): number {
-  const names = readdirSync("/proc/self/fd").map((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      return "";
-    }
-  });
-  return names.filter((name) => name.includes("io_uring")).length;
-}
-
 describe("the comparison", () => {
   test("of Bun's own with itself finds nothing", async () => {
     const trace = await play(echo, theirs);
@@ -66,7 +54,7 @@ describe("the comparison", () => {
     await play(echo, ours);
     expect(backend()).toBe(expectedBackend);
     const uring = backend() === "uring";
-    expect([listeners[0] !== listeners[1], rings() > 0]).toEqual([uring, uring]);
+    expect([listeners[0] !== listeners[1], descriptors(isRing) > 0]).toEqual([uring, uring]);
   });
 
   const wrong: Record<string, (handlers: Record<string, unknown>) => void> = {

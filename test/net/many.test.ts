@@ -1,28 +1,17 @@
 /** Many connections, many after each other, and memory and descriptors that must not be left behind. */
 import { describe } from "bun:test";
-import { readdirSync, readlinkSync } from "node:fs";
+import { descriptors, isSocket } from "../support/descriptors.ts";
 import type { Handlers, Socket } from "./kinds.ts";
 import { LIMIT_MS, paired, same, type Stage } from "./support.ts";
 import { digest } from "./trace.ts";
 
 const echo: Handlers = { data: (socket, data) => void socket.write(data) };
 
-/** Sockets that the process has open. */
-function sockets(): number {
-  return readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
-    } catch {
-      return false;
-    }
-  }).length;
-}
-
 /** Waits until no more sockets are open than there were. */
 async function closedDownTo(before: number): Promise<number> {
   let more = Infinity;
   for (let i = 0; i < 100 && more > 0; i++) {
-    more = sockets() - before;
+    more = descriptors(isSocket) - before;
     if (more > 0) await Bun.sleep(10);
   }
   return Math.max(0, more);
@@ -90,7 +79,7 @@ describe("many connections", () => {
   paired(
     "200 at once, each gets its own bytes back",
     async (t) => {
-      const before = sockets();
+      const before = descriptors(isSocket);
       const server = t.server({}, { socket: echoOfAll() });
       const sent = Array.from({ length: 200 }, (_, i) => bytesOf(i));
       const got = await Promise.all(sent.map((data) => roundTrip(t, server.port, data)));
@@ -117,7 +106,7 @@ describe("many connections", () => {
   paired(
     "1,000 after each other leave no descriptor",
     async (t) => {
-      const before = sockets();
+      const before = descriptors(isSocket);
       const counts = { open: 0, close: 0, data: 0 };
       const socket: Handlers = {
         open: () => void counts.open++,
@@ -141,7 +130,7 @@ describe("many connections", () => {
   paired(
     "500 that the listener resets",
     async (t) => {
-      const before = sockets();
+      const before = descriptors(isSocket);
       let closed = 0;
       const server = t.server({}, { socket: { open: (socket: Socket) => socket.terminate(), data: () => undefined } });
       const socket: Handlers = { data: () => undefined, close: () => void closed++ };
@@ -162,7 +151,7 @@ describe("many connections", () => {
   same(
     "500 that are refused leave no descriptor",
     async (t) => {
-      const before = sockets();
+      const before = descriptors(isSocket);
       const server = t.server();
       const { port } = server;
       server.stop(true);
@@ -179,7 +168,7 @@ describe("many connections", () => {
   same(
     "100 listeners that stop leave no descriptor",
     async (t) => {
-      const before = sockets();
+      const before = descriptors(isSocket);
       for (let i = 0; i < 100; i++) {
         const server = t.net.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
         const { port } = server;

@@ -3,7 +3,7 @@
  * what arrives is the beginning of what was sent, every connection is closed once, and nothing is left open.
  */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readlinkSync } from "node:fs";
+import { descriptors, isSocket } from "../support/descriptors.ts";
 import { patience } from "../support/patience.ts";
 import type { Handlers, Net, Socket } from "./kinds.ts";
 import { ours, theirs } from "./support.ts";
@@ -24,18 +24,6 @@ interface End {
 /** The byte of a stream at a place. */
 function byteAt(seed: number, place: number): number {
   return (Math.imul(place + seed, 0x9e3779b1) >>> 24) & 0xff;
-}
-
-/** Sockets that the process has open. */
-function sockets(): number {
-  const names = readdirSync("/proc/self/fd").map((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      return "";
-    }
-  });
-  return names.filter((name) => name.startsWith("socket:")).length;
 }
 
 class Storm {
@@ -140,7 +128,7 @@ class Storm {
 
   /** Lets it rage, and then ends all that is left. */
   async run(): Promise<{ connections: number; got: number }> {
-    const before = sockets();
+    const before = descriptors(isSocket);
     const listener = this.net.listen<unknown>({ hostname: "127.0.0.1", port: 0, socket: this.listening() });
     const until = performance.now() + RUN_MS;
     while (performance.now() < until || this.ends.length <= 50) {
@@ -152,14 +140,18 @@ class Storm {
     }
     for (const [socket] of this.#clients) socket.terminate();
     listener.stop(true);
-    for (let i = 0; i < 200 * patience && (sockets() > before || this.ends.some(({ closed }) => closed === 0)); i++) {
+    for (
+      let i = 0;
+      i < 200 * patience && (descriptors(isSocket) > before || this.ends.some(({ closed }) => closed === 0));
+      i++
+    ) {
       await Bun.sleep(10);
     }
     const odd = this.ends.filter(
       ({ wrong, opened, closed, ended }) => wrong > 0 || opened !== 1 || closed !== 1 || ended > 1,
     );
     expect(odd.slice(0, 5)).toEqual([]);
-    expect(sockets()).toBeLessThanOrEqual(before);
+    expect(descriptors(isSocket)).toBeLessThanOrEqual(before);
     return { connections: this.ends.length, got: this.ends.reduce((sum, { got }) => sum + got, 0) };
   }
 }

@@ -1,6 +1,7 @@
 /** A ring's names: its descriptor, its registered index, and what is left when the descriptor is closed. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { closeSync, fstatSync, readdirSync, readlinkSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, writeSync } from "node:fs";
+import { descriptors, isRing } from "../support/descriptors.ts";
 import { BufferPool, BufferRing, getProbe, IORING_FEAT_REG_REG_RING, Ring } from "../../src/index.ts";
 import { complete } from "../support/complete.ts";
 import { pipe, scratchDirectory } from "../support/files.ts";
@@ -15,18 +16,6 @@ afterAll(() => [own.read, own.write].forEach((fd) => closeSync(fd)));
 const state = { name: "Error", code: "ERR_URING_STATE" } as const;
 const named = needsRegister(["IORING_REGISTER_RING_FDS", "IORING_UNREGISTER_RING_FDS"]);
 const byIndex = needs("IORING_FEAT_REG_REG_RING", () => getProbe().hasFeature(IORING_FEAT_REG_REG_RING));
-
-/** How many descriptors of rings the process has. */
-function ringDescriptors(): number {
-  const targets = readdirSync("/proc/self/fd").map((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      return "";
-    }
-  });
-  return targets.filter((target) => target.includes("[io_uring]")).length;
-}
 
 describe("registerRingFd()", () => {
   named("lets everything go on under the index: entering, registering, waiting", () => {
@@ -68,13 +57,13 @@ describe("registerRingFd()", () => {
 
 describe("closeRingFd()", () => {
   byIndex("leaves a ring that has no descriptor, and works", () => {
-    const before = ringDescriptors();
+    const before = descriptors(isRing);
     const ring = new Ring(8, deferred);
     const { fd } = ring;
     const index = ring.registerRingFd();
-    expect(ringDescriptors()).toBe(before + 1);
+    expect(descriptors(isRing)).toBe(before + 1);
     ring.closeRingFd();
-    expect(ringDescriptors()).toBe(before);
+    expect(descriptors(isRing)).toBe(before);
     expect(() => fstatSync(fd)).toThrow(expect.objectContaining({ code: "EBADF" }));
     expect([ring.fd, ring.ringFdRegistered, ring.closed]).toEqual([index, false, false]);
     expect(ring.setup.flagNames).toContain("IORING_SETUP_REGISTERED_FD_ONLY");

@@ -1,5 +1,6 @@
 /** What is no plain file: devices, pipes, sockets, /proc; and what is too long, too far or not allowed. */
-import { closeSync, constants, openSync, readdirSync, readlinkSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
+import { descriptors } from "../../support/descriptors.ts";
 import { patience } from "../../support/patience.ts";
 import { type Cases, each, type Fs, opened, settle } from "../harness.ts";
 import { numbers } from "./values.ts";
@@ -16,26 +17,15 @@ function fifo(dir: string): string {
   return path;
 }
 
-/** How many descriptors of this process a path has. */
-function descriptorsOf(path: string): number {
-  return readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === path;
-    } catch {
-      return false;
-    }
-  }).length;
-}
-
 /**
- * What has become of a readFile() soon after it was aborted, when the path had so many descriptors; then `release` lets
+ * What has become of a readFile() soon after it was aborted, when the path was open so many times; then `release` lets
  * go of it, wherever it waits.
  */
-async function abandoned(fs: Fs, path: string, descriptors: number, release: () => void): Promise<unknown> {
+async function abandoned(fs: Fs, path: string, openings: number, release: () => void): Promise<unknown> {
   const controller = new AbortController();
   const reading = settle(() => fs.readFile(path, { signal: controller.signal }));
   // On a busy machine a thread of Bun's takes its time to begin.
-  while (descriptorsOf(path) < descriptors) await Bun.sleep(1);
+  while (descriptors((name) => name === path) < openings) await Bun.sleep(1);
   await Bun.sleep(20);
   controller.abort();
   const soon = await Promise.race([reading, Bun.sleep(SOON_MS).then(() => "still waiting")]);
