@@ -2,7 +2,7 @@
 import { describe } from "bun:test";
 import { pattern } from "../support/files.ts";
 import type { Handlers, Socket } from "./kinds.ts";
-import { Arrival, paired, same, type Stage } from "./support.ts";
+import { type Arrival, paired, same, type Stage } from "./support.ts";
 
 const quiet = { data: (): void => undefined };
 
@@ -12,7 +12,7 @@ async function unread(
   data: Buffer,
   own: Handlers = quiet,
 ): Promise<{ client: Socket; read: () => void; got: Arrival }> {
-  const got = new Arrival(data);
+  const got = t.arrival(data);
   const open = (socket: Socket): void => {
     t.meet("server", socket);
     socket.pause();

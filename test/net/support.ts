@@ -109,6 +109,13 @@ export class Stage extends Recorder {
     this.#closers.push(close);
   }
 
+  /** Bytes that are to arrive. Where others do the case fails, whichever implementation it was. */
+  arrival(sent: Buffer): Arrival {
+    const arrival = new Arrival(sent);
+    this.atEnd(() => expect(arrival.isRight).toBe(true));
+    return arrival;
+  }
+
   /** What calling something comes to: what it returns or throws. */
   attempt(body: () => unknown): unknown {
     try {

@@ -2,7 +2,7 @@
 import { describe } from "bun:test";
 import { pattern } from "../support/files.ts";
 import type { Handlers, Socket } from "./kinds.ts";
-import { Arrival, paired, same, type Stage } from "./support.ts";
+import { paired, same, type Stage } from "./support.ts";
 
 type Writes = (socket: Socket, ...args: unknown[]) => unknown;
 
@@ -279,7 +279,7 @@ function sender(t: Stage, who: string, data: Buffer, finish: (socket: Socket) =>
 
 /** A party that takes all in and says whether it was what had been sent. */
 function receiver(t: Stage, who: string, sent: Buffer): Handlers & Required<Pick<Handlers, "data">> {
-  const got = new Arrival(sent);
+  const got = t.arrival(sent);
   return {
     data: (_, data) => got.take(data as Buffer),
     close: (_, error) => t.log(who, "got", got.bytes === sent.length, got.isRight, error),
@@ -321,7 +321,7 @@ describe("backpressure", () => {
   paired("of both at once: 16 MiB each way", async (t) => {
     const data = plenty.subarray(0, 16 << 20);
     const both = (who: string): Handlers => {
-      const got = new Arrival(data);
+      const got = t.arrival(data);
       return {
         ...sender(t, who, data, () => undefined),
         data: (_, chunk) => {
@@ -433,7 +433,7 @@ describe("backpressure", () => {
 
   same("end() with more than fits, to a reader", async (t) => {
     const data = plenty.subarray(0, 32 << 20);
-    const got = new Arrival(data);
+    const got = t.arrival(data);
     const handlers: Handlers = {
       data: (_, chunk) => got.take(chunk as Buffer),
       close: () => t.log("server", "closed"),

@@ -12,8 +12,8 @@
  * });
  * ```
  *
- * A suite that is run like this must not ask for a ring itself (needs() and has() of kernel.ts do), and compares what `backend()` says with
- * expectedBackend of backend.ts.
+ * A suite that is run like this must not ask for a ring itself (needs() and has() of kernel.ts do), and compares what
+ * `backend()` says with expectedBackend of backend.ts.
  */
 import { join, resolve } from "node:path";
 import type { Backend } from "../../src/async/backend.ts";
