@@ -306,12 +306,24 @@ export abstract class Operations<Result, Sent> {
    * copied into the entry and the rest zero. The meaning of the bytes, of memory that they name and of `res` is the
    * driver's affair.
    *
+   * @param memory goes into the entry's `addr`, and `len` or else its length in bytes into the entry's `len`: for drivers
+   * that look there, FUSE's among them, whose `len` counts iovecs. To others it means nothing, and is a place for what
+   * their bytes name, which must live until the completion.
    * @kernel 5.19
    * @man io_uring_prep_uring_cmd(3)
    */
-  uringCmd(cmdOp: number, fd: number, command?: Uint8Array | null | RequestOptions, options?: RequestOptions): Result {
+  uringCmd(
+    cmdOp: number,
+    fd: number,
+    command?: Uint8Array | null | RequestOptions,
+    memory?: Memory | null | RequestOptions,
+    len?: number | RequestOptions,
+    options?: RequestOptions,
+  ): Result {
     if (isOptions(command)) return this.request(URING_CMD, command, cmdOp, fd);
-    return this.request(URING_CMD, options, cmdOp, fd, command);
+    if (isOptions(memory)) return this.request(URING_CMD, memory, cmdOp, fd, command);
+    if (isOptions(len)) return this.request(URING_CMD, len, cmdOp, fd, command, memory);
+    return this.request(URING_CMD, options, cmdOp, fd, command, memory, len);
   }
 
   /**
@@ -326,10 +338,14 @@ export abstract class Operations<Result, Sent> {
     cmdOp: number,
     fd: number,
     command?: Uint8Array | null | RequestOptions,
+    memory?: Memory | null | RequestOptions,
+    len?: number | RequestOptions,
     options?: RequestOptions,
   ): Result {
     if (isOptions(command)) return this.request(URING_CMD128, command, cmdOp, fd);
-    return this.request(URING_CMD128, options, cmdOp, fd, command);
+    if (isOptions(memory)) return this.request(URING_CMD128, memory, cmdOp, fd, command);
+    if (isOptions(len)) return this.request(URING_CMD128, len, cmdOp, fd, command, memory);
+    return this.request(URING_CMD128, options, cmdOp, fd, command, memory, len);
   }
 
   /**

@@ -71,7 +71,7 @@ export abstract class Request implements Unit {
   e: unknown;
   /** The sixth of them. */
   f: unknown;
-  /** What the second of them names: its owner may make it name something else while the kernel has the request. */
+  /** What the second of them names, or the fourth, a command's: its owner may make it name something else while the kernel has the request. */
   held: unknown;
 
   /** Holds an operation and its arguments. */
@@ -125,8 +125,9 @@ export abstract class Request implements Unit {
    */
   write(sqe: Slot): void {
     (this.operation.prep as Write)(sqe, this.a, this.b, this.c, this.d, this.e, this.f);
-    const { b } = this;
+    const { b, d } = this;
     if (b instanceof Iovecs || b instanceof Msghdr) this.held = b.hold();
+    else if (d instanceof Iovecs) this.held = d.hold();
   }
 
   /** A completion has come. The one that is the last gives the request back with {@link Reactor.release}. */

@@ -215,11 +215,14 @@ export abstract class Builders {
    * copied into the entry and the rest zero. The meaning of the bytes, of memory that they name and of `res` is the
    * driver's affair.
    *
+   * @param memory goes into the entry's `addr`, and `len` or else its length in bytes into the entry's `len`: for drivers
+   * that look there, FUSE's among them, whose `len` counts iovecs. To others it means nothing, and is a place for what
+   * their bytes name, which must live until the completion.
    * @kernel 5.19
    * @man io_uring_prep_uring_cmd(3)
    */
-  prepUringCmd(cmdOp: number, fd: number, command?: Uint8Array | null): Sqe {
-    prepUringCmd(this.claim(), cmdOp, fd, command);
+  prepUringCmd(cmdOp: number, fd: number, command?: Uint8Array | null, memory?: Memory | null, len?: number): Sqe {
+    prepUringCmd(this.claim(), cmdOp, fd, command, memory, len);
     return this.commit();
   }
 
@@ -231,8 +234,8 @@ export abstract class Builders {
    * @kernel 6.19
    * @man io_uring_prep_uring_cmd128(3)
    */
-  prepUringCmd128(cmdOp: number, fd: number, command?: Uint8Array | null): Sqe {
-    prepUringCmd128(this.claimWide(), cmdOp, fd, command);
+  prepUringCmd128(cmdOp: number, fd: number, command?: Uint8Array | null, memory?: Memory | null, len?: number): Sqe {
+    prepUringCmd128(this.claimWide(), cmdOp, fd, command, memory, len);
     return this.commitWide();
   }
 

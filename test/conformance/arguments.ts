@@ -126,6 +126,7 @@ export const kindOf: Readonly<Record<string, string>> = {
   "mask: number | bigint": "u64",
   "mask: number": "u32",
   "maxEvents: number": "length",
+  "memory: Memory | null": "memory",
   "mode: number": "u32",
   "msg: Memory": "msghdr",
   "name: Path": "path",

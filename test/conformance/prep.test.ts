@@ -16,6 +16,7 @@ import { prepRead, prepReadPi, prepReadv, prepWrite, prepWriteStream } from "../
 import { prepSendto, prepSendVectorized, prepSendZcVectorized } from "../../src/ring/prep/send.ts";
 import { prepTimeoutImmediate, prepTimeoutMultishot, prepTimeoutUpdateImmediate } from "../../src/ring/prep/timeout.ts";
 import { prepGetxattr } from "../../src/ring/prep/xattr.ts";
+import { addressOf } from "../../src/memory.ts";
 import { Slot } from "../../src/ring/prep/slot.ts";
 import { Ring } from "../../src/ring/ring.ts";
 import { badCalls, exceptions, goodArguments, kindOf } from "./arguments.ts";
@@ -382,6 +383,25 @@ describe("commands", () => {
     prepUringCmd(slot, 9, 3, bytes.subarray(0, 18));
     const rest = Array.from({ length: 62 }, () => 0);
     expect([...entryBytes(slot).subarray(48)]).toEqual([...bytes.subarray(0, 18), ...rest]);
+  });
+
+  test("prepUringCmd() names memory with its length, or what else its driver counts, and refuses more than there is", () => {
+    const memory = new Uint8Array(96);
+    const slot = dirtySlot(16);
+    prepUringCmd(slot, 9, 3, null, memory);
+    expect([u64(slot, ADDR), word(slot, LEN)]).toEqual([BigInt(addressOf(memory)), 96]);
+    prepUringCmd(slot, 9, 3, null, memory, 2);
+    expect([u64(slot, ADDR), word(slot, LEN)]).toEqual([BigInt(addressOf(memory)), 2]);
+    prepUringCmd(slot, 9, 3);
+    expect([u64(slot, ADDR), word(slot, LEN)]).toEqual([0n, 0]);
+    const fresh = dirtySlot(16);
+    expect(refusal(() => prepUringCmd(fresh, 9, 3, null, memory, 97))?.code).toBe("ERR_URING_ARG_VALUE");
+    expect(refusal(() => prepUringCmd(fresh, 9, 3, null, 4096))?.code).toBe("ERR_URING_ARG_TYPE");
+    expect(untouched(fresh)).toBe(true);
+    const wide = dirtySlot(32);
+    prepUringCmd128(wide, 9, 3, bytes, memory, 2);
+    expect([u64(wide, ADDR), word(wide, LEN)]).toEqual([BigInt(addressOf(memory)), 2]);
+    expect(entryBytes(wide).subarray(48)).toEqual(bytes);
   });
 
   test("prepUringCmd128() refuses an entry of 64 bytes and fills two of them where the ring gives two", () => {

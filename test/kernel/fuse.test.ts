@@ -24,7 +24,7 @@ import {
   SIZEOF_REQ_HEADER,
 } from "./fuse/abi.ts";
 import { Mount, openFuse } from "./fuse/mount.ts";
-import { PAYLOAD_BYTES, queueCount, withMemory } from "./fuse/server.ts";
+import { PAYLOAD_BYTES, queueCount } from "./fuse/server.ts";
 import { Tree } from "./fuse/tree.ts";
 
 const setting = "/sys/module/fuse/parameters/enable_uring";
@@ -170,8 +170,7 @@ for (const [what, queue, iovecs] of refused) {
     await using mount = await Mount.make();
     mount.answerInit();
     using ring = new Ring(4, wide);
-    const sqe = ring.prepUringCmd(FUSE_IO_URING_CMD_REGISTER, mount.fd, cmdReq(queue));
-    if (iovecs !== null) withMemory(sqe, iovecs);
+    ring.prepUringCmd(FUSE_IO_URING_CMD_REGISTER, mount.fd, cmdReq(queue), iovecs, iovecs?.length);
     expect(complete(ring)).toBe(-EINVAL);
   });
 }
@@ -180,14 +179,14 @@ here("an entry before the first answer is refused", async () => {
   await using mount = await Mount.make();
   expect(mount.init.offersRing).toBe(true);
   using ring = new Ring(4, wide);
-  withMemory(ring.prepUringCmd(FUSE_IO_URING_CMD_REGISTER, mount.fd, cmdReq(0)), whole);
+  ring.prepUringCmd(FUSE_IO_URING_CMD_REGISTER, mount.fd, cmdReq(0), whole, whole.length);
   expect(complete(ring)).toBe(-EAGAIN);
 });
 
 here("an entry for a file system that is not mounted is refused", () => {
   const fd = openFuse();
   using ring = new Ring(4, wide);
-  withMemory(ring.prepUringCmd(FUSE_IO_URING_CMD_REGISTER, fd, cmdReq(0)), whole);
+  ring.prepUringCmd(FUSE_IO_URING_CMD_REGISTER, fd, cmdReq(0), whole, whole.length);
   // Kernel: 6.16 calls it not connected, 6.18 and later forbid it.
   expect([-ENOTCONN, -EPERM]).toContain(complete(ring));
   closeSync(fd);

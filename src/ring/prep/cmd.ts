@@ -24,12 +24,24 @@ const HALF_WORDS = 16;
  * copied into the entry and the rest zero. The meaning of the bytes, of memory that they name and of `res` is the
  * driver's affair.
  *
+ * @param memory goes into the entry's `addr`, and `len` or else its length in bytes into the entry's `len`: for drivers
+ * that look there, FUSE's among them, whose `len` counts iovecs. To others it means nothing, and is a place for what
+ * their bytes name, which must live until the completion.
  * @kernel 5.19
  * @man io_uring_prep_uring_cmd(3)
  */
-export function prepUringCmd(sqe: Slot, cmdOp: number, fd: number, command: Uint8Array | null = null): void {
+export function prepUringCmd(
+  sqe: Slot,
+  cmdOp: number,
+  fd: number,
+  command: Uint8Array | null = null,
+  memory: Memory | null = null,
+  len?: number,
+): void {
+  const address = memory === null ? 0 : addressOf(memory);
+  const length = lengthOf(memory ?? 0, len);
   checkCommand(sqe, fd, cmdOp, command);
-  writeCommand(sqe, IORING_OP_URING_CMD, fd, cmdOp, 0);
+  writeCommand(sqe, IORING_OP_URING_CMD, fd, cmdOp, 0, address, length);
   copyCommand(sqe, command);
 }
 
@@ -41,10 +53,19 @@ export function prepUringCmd(sqe: Slot, cmdOp: number, fd: number, command: Uint
  * @kernel 6.19
  * @man io_uring_prep_uring_cmd128(3)
  */
-export function prepUringCmd128(sqe: Slot, cmdOp: number, fd: number, command: Uint8Array | null = null): void {
+export function prepUringCmd128(
+  sqe: Slot,
+  cmdOp: number,
+  fd: number,
+  command: Uint8Array | null = null,
+  memory: Memory | null = null,
+  len?: number,
+): void {
   sqe.needWide();
+  const address = memory === null ? 0 : addressOf(memory);
+  const length = lengthOf(memory ?? 0, len);
   checkCommand(sqe, fd, cmdOp, command);
-  writeCommand(sqe, IORING_OP_URING_CMD128, fd, cmdOp, 0);
+  writeCommand(sqe, IORING_OP_URING_CMD128, fd, cmdOp, 0, address, length);
   copyCommand(sqe, command);
 }
 
@@ -203,8 +224,16 @@ function checkCommand(sqe: Slot, fd: number, cmdOp: number, command: Uint8Array 
 }
 
 /** Everything but the command's own bytes, which end up zero. */
-function writeCommand(sqe: Slot, opcode: number, fd: number, cmdOp: number, flags: number): void {
-  sqe.write(opcode, fd, cmdOp >>> 0, 0, 0, flags);
+function writeCommand(
+  sqe: Slot,
+  opcode: number,
+  fd: number,
+  cmdOp: number,
+  flags: number,
+  address: number = 0,
+  length: number = 0,
+): void {
+  sqe.write(opcode, fd, cmdOp >>> 0, address, length, flags);
   // A driver on a ring of 128-byte entries sees all 80 bytes.
   if (sqe.wide) sqe.words.fill(0, sqe.at + HALF_WORDS, sqe.at + 2 * HALF_WORDS);
 }

@@ -35,19 +35,6 @@ const TURN_MS = 5;
 export const queueCount: number =
   Number(/\d+$/.exec(readFileSync("/sys/devices/system/cpu/possible", "utf8").trim())?.[0]) + 1;
 
-/** Words of a submission entry. */
-const SQE_ADDR = 4;
-const SQE_LEN = 6;
-
-/** Names the memory of an entry, headers and payload, in the command that registers it. */
-export function withMemory(sqe: Sqe, { address, length }: Iovecs): Sqe {
-  const upper = Math.floor(address / 2 ** 32);
-  return sqe
-    .word(SQE_ADDR, address % 2 ** 32)
-    .word(SQE_ADDR + 1, upper)
-    .word(SQE_LEN, length);
-}
-
 /** The memory of one request: headers on a page of their own, and the payload. */
 class Entry {
   readonly queue: number;
@@ -96,10 +83,10 @@ export class Server {
     this.#memory = Mapping.anonymous(count * stride);
     this.#entries = Array.from({ length: count }, (_, i) => new Entry(i % queueCount, this.#memory, i * stride));
     const ring = this.#ring;
-    this.#command = (command, { queue }, commitId) =>
+    this.#command = (command, { queue, iovecs }, commitId) =>
       options.sqeMixed === true
-        ? ring.prepUringCmd128(command, this.#fd, cmdReq(queue, commitId))
-        : ring.prepUringCmd(command, this.#fd, cmdReq(queue, commitId));
+        ? ring.prepUringCmd128(command, this.#fd, cmdReq(queue, commitId), iovecs, iovecs.length)
+        : ring.prepUringCmd(command, this.#fd, cmdReq(queue, commitId), iovecs, iovecs.length);
   }
 
   /** How many entries there are. */
@@ -115,7 +102,7 @@ export class Server {
   /** Gives the kernel all entries: from then on requests come over the ring. */
   register(): void {
     this.#entries.forEach((entry, index) => {
-      withMemory(this.#command(FUSE_IO_URING_CMD_REGISTER, entry, 0n), entry.iovecs).userData(index);
+      this.#command(FUSE_IO_URING_CMD_REGISTER, entry, 0n).userData(index);
     });
     this.#ring.submit();
   }
