@@ -4,6 +4,7 @@
  */
 import type { Listener, Net, Socket } from "../kinds.ts";
 import * as module from "../../../src/net/index.ts";
+import { patience } from "../../support/patience.ts";
 
 const [, , whose = "", what = "", port = "0"] = process.argv;
 /** A listener of whoever has started this. */
@@ -19,7 +20,7 @@ function aliveAfter(ms: number): void {
   setTimeout(() => {
     log.push("still alive");
     process.exit(0);
-  }, ms).unref();
+  }, ms * patience).unref();
 }
 
 const listen = (socket: Bun.SocketHandler<unknown> = quiet): Listener & { port: number } =>
