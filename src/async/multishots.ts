@@ -95,8 +95,8 @@ export abstract class Multishots extends Operations<Promise<number>, Promise<Zer
   /**
    * Receives whatever comes on a socket, until its peer ends the connection. Each piece lies in a buffer of `buffers`,
    * which goes back at the next step, or with `copy` is the reader's own. When no buffer is left the socket waits until
-   * one is given back. Kernels with the defect `end-missed` (see {@link quirks}) may not tell of an end that came with
-   * the last data: a send tells of it, or a time limit of your own.
+   * one is given back. What goes on for longer takes a second request, a poll for the end: see `end-missed` among the
+   * {@link quirks}.
    *
    * ```ts
    * using buffers = io.bufferRing({ entries: 64, size: 4096 });

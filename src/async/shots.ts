@@ -13,6 +13,7 @@ import { prepTimeoutMultishot } from "../ring/prep/timeout.ts";
 import { RecvmsgOut } from "../ring/recvmsg.ts";
 import { SockAddr, type SocketAddress } from "../ring/sockaddr.ts";
 import { Msghdr, Timespec } from "../ring/structs.ts";
+import { EndWatch, type Receiver, watchEndLater } from "./ends.ts";
 import type { Fifo } from "./fifo.ts";
 import { Larder } from "./larder.ts";
 import type { Reactor } from "./reactor.ts";
@@ -96,11 +97,21 @@ interface Piece {
   readonly id: number;
 }
 
-/** @internal What takes its buffers from a ring, and gives them back: lent ones at the next step, copied ones at once. */
-abstract class Buffered<T> extends Multishot<T, Piece | T> {
+/**
+ * @internal What takes its buffers from a ring, and gives them back: lent ones at the next step, copied ones at once. A
+ * shot that goes on after its first data has its socket's end looked for beside it, and is made again where it may have
+ * missed that.
+ */
+abstract class Buffered<T> extends Multishot<T, Piece | T> implements Receiver {
   readonly #larder: Larder;
   readonly #copy: boolean;
   readonly #lent: number[] = [];
+  readonly #fd: number;
+  readonly #fixedFile: boolean;
+  readonly #mayMissEnd: boolean;
+  /** Whether the shot's end is to be looked for in a moment. */
+  #isListed = false;
+  #watch: EndWatch | undefined;
   /** The buffer ring. */
   protected readonly buffers: BufferRing;
 
@@ -114,6 +125,9 @@ abstract class Buffered<T> extends Multishot<T, Piece | T> {
   ) {
     super(reactor, of, options, args);
     this.buffers = buffers;
+    this.#fd = args[0] as number;
+    this.#fixedFile = options.fixedFile === true;
+    this.#mayMissEnd = of !== READ;
     this.#copy = copy;
     this.#larder = Larder.of(buffers);
   }
@@ -127,6 +141,10 @@ abstract class Buffered<T> extends Multishot<T, Piece | T> {
   protected override take(cqe: Cqe): Piece | T | undefined {
     const start = this.buffers.take(cqe);
     if (start < 0) return undefined;
+    if (this.#mayMissEnd && cqe.more && !this.#isListed && this.#watch === undefined) {
+      this.#isListed = true;
+      watchEndLater(this);
+    }
     const id = cqe.bufferId;
     const length = cqe.res;
     this.inspect(start, length);
@@ -149,6 +167,30 @@ abstract class Buffered<T> extends Multishot<T, Piece | T> {
 
   protected override settleStep(): void {
     for (let id = this.#lent.pop(); id !== undefined; id = this.#lent.pop()) this.#larder.giveBack(id);
+  }
+
+  /** Implements {@link Receiver}: the shot does, while there is one. */
+  get keeps(): boolean {
+    return false;
+  }
+
+  /** Implements {@link Receiver}. */
+  watchEnd(): void {
+    this.#isListed = false;
+    // Where the ring is crowded, other requests come first: the next data brings it here again.
+    if (!this.goesOn || this.reactor.isCrowded) return;
+    this.#watch ??= new EndWatch(this.reactor, this.#fd, this, { fixedFile: this.#fixedFile });
+  }
+
+  /** Implements {@link Receiver}. */
+  watchOver(seen: boolean): void {
+    this.#watch = undefined;
+    if (seen) this.pause("end");
+  }
+
+  protected override letGo(): void {
+    this.#watch?.cancel();
+    this.#watch = undefined;
   }
 
   protected override starve(): void {

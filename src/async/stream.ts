@@ -78,8 +78,8 @@ export abstract class Multishot<T, Item = T> implements MultishotIterator<T>, En
   readonly #waiters = new Fifo<Waiter<T>>();
   /** Whether the request waits for room or is in flight. */
   #shooting = false;
-  /** Whether it was canceled to slow the kernel down. */
-  #pausing = false;
+  /** Why it was canceled, to be made again later; nothing where it was not. */
+  #pausing = "";
   #begun = false;
   /** Whether nothing more is wanted: results that still come are discarded. */
   #ending = false;
@@ -117,6 +117,14 @@ export abstract class Multishot<T, Item = T> implements MultishotIterator<T>, En
   /** Melts a new result into the last one that waits, where that says all; otherwise false. */
   protected merge(_queue: Fifo<Item>, _item: Item): boolean {
     return false;
+  }
+
+  /** The shot is over, or will be: what goes beside it is not needed any more. */
+  protected letGo(): void {}
+
+  /** Whether a shot is under way that goes on. */
+  protected get goesOn(): boolean {
+    return this.#shooting && this.#pausing === "" && !this.#ending;
   }
 
   /** There was no buffer: calls {@link again} when that may have changed. */
@@ -195,6 +203,7 @@ export abstract class Multishot<T, Item = T> implements MultishotIterator<T>, En
       this.#finish(this.#failure);
       return Promise.resolve();
     }
+    this.letGo();
     if (this.#shot.slot >= 0) this.reactor.cancel(this.#shot);
     else this.reactor.giveUp(this.#shot);
     return this.#ended ? Promise.resolve() : new Promise((resolve) => this.#leaving.push(resolve));
@@ -216,7 +225,7 @@ export abstract class Multishot<T, Item = T> implements MultishotIterator<T>, En
     if (this.#shots > 0) this.#count(this.#why);
     this.#shots++;
     this.#shooting = true;
-    this.#pausing = false;
+    this.#pausing = "";
     this.reactor.enqueue(this.#shot);
   }
 
@@ -258,26 +267,32 @@ export abstract class Multishot<T, Item = T> implements MultishotIterator<T>, En
     if (waiter !== undefined) return waiter.resolve({ done: false, value: this.handOver(item) });
     if (this.merge(this.#queue, item)) return;
     this.#queue.push(item);
-    if (this.#queue.size < this.#maxQueued || this.#pausing || this.#shot.slot < 0) return;
-    this.#pausing = true;
+    if (this.#queue.size >= this.#maxQueued) this.pause("backpressure");
+  }
+
+  /** Has the shot end that is under way, to be made again when somebody reads. Nothing is lost by it. */
+  protected pause(why: string): void {
+    if (!this.goesOn || this.#shot.slot < 0) return;
+    this.#pausing = why;
     this.reactor.cancel(this.#shot);
   }
 
   /** @internal The shot is over, for whatever reason. */
   over(res: number): void {
     this.#shooting = false;
+    this.letGo();
     const paused = this.#pausing;
-    this.#pausing = false;
+    this.#pausing = "";
     if (this.#ending) return this.#finish(this.#failure);
     if (res === -ENOBUFS) {
       this.#starving = true;
       return this.starve();
     }
-    if (res === -ECANCELED && paused) this.#why = "backpressure";
+    if (res === -ECANCELED && paused !== "") this.#why = paused;
     else if (res === -ECANCELED) return this.#finish({ reason: new UringError(res, this.#shot.operation.name) });
     else if (!this.#goesOn(res)) return;
     // The next step begins it again where nobody waits for one now and enough wait to be read.
-    if (this.#waiters.size > 0 || (!paused && !this.#waits)) this.#resume();
+    if (this.#waiters.size > 0 || (paused === "" && !this.#waits)) this.#resume();
   }
 
   /** Whether the next shot waits until somebody reads. */

@@ -4,6 +4,7 @@
  */
 import { EAGAIN, ECANCELED, EINTR, ENOBUFS, EPIPE } from "../abi/errno.gen.ts";
 import { SHUT_RD, SHUT_WR } from "../abi/linux.ts";
+import { EndWatch, type Receiver, watchEndLater } from "../async/ends.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { type Operation, Request } from "../async/request.ts";
 import { UringError } from "../errors.ts";
@@ -36,7 +37,7 @@ import {
   WANTS_DRAIN,
 } from "./states.ts";
 import { breakOnClose, closeNow, shutDown, takeError } from "./system.ts";
-import { EndWatch, FailureWatch, RoomWatch } from "./watch.ts";
+import { FailureWatch, RoomWatch } from "./watch.ts";
 
 const RECEIVE: Operation = { name: "IORING_OP_RECV", prep: () => undefined, yields: "count", wide: false };
 
@@ -47,7 +48,7 @@ export function failureOf(res: number): Error {
 }
 
 /** See above. */
-export class Connection extends Request {
+export class Connection extends Request implements Receiver {
   /** What all connections of its thread share. */
   readonly hub: Hub;
   /** Its descriptor; -1 when it is closed. */
@@ -156,7 +157,7 @@ export class Connection extends Request {
     if (typeof received === "object") {
       if (more && (this.state & IS_WATCHED) === 0) {
         this.state |= IS_WATCHED;
-        this.hub.watchEndLater(this);
+        watchEndLater(this);
       }
       this.#deliver(received);
     } else if (received !== undefined) res = received;
@@ -261,12 +262,7 @@ export class Connection extends Request {
     this.#ended();
   }
 
-  /**
-   * Has the peer's end looked for by more than the receive.
-   *
-   * Kernel: a receive that goes on may be done with the last data and not look for the end that came with it: that of a
-   * path's connection, or a reset.
-   */
+  /** Implements {@link Receiver}. */
   watchEnd(): void {
     if (this.hub.reactor.isCrowded) {
       // Connections come first. Its next data brings it here again.
@@ -275,13 +271,16 @@ export class Connection extends Request {
     }
     this.state |= IS_WATCHED;
     if ((this.state & (IS_OPEN | HAS_ENDED | IS_FINITE)) !== IS_OPEN) return;
-    this.#end = new EndWatch(this);
-    this.hub.reactor.enqueue(this.#end);
+    this.#end = new EndWatch(this.hub.reactor, this.fd, this);
   }
 
-  /** @internal The peer sends nothing more: a receive that may have missed it is made again. */
-  endSeen(): void {
+  /** Implements {@link Receiver}: what is left is received piece by piece. */
+  watchOver(seen: boolean): void {
     this.#end = undefined;
+    if (!seen) {
+      this.state &= ~IS_WATCHED;
+      return;
+    }
     this.state |= IS_FINITE;
     if ((this.state & (IS_OPEN | IS_RECEIVING)) === (IS_OPEN | IS_RECEIVING)) this.#cancelReceive();
   }

@@ -7,19 +7,10 @@ import { Members } from "./members.ts";
 import { Outbox } from "./outbox.ts";
 import { Receives } from "./receives.ts";
 
-/** How long a connection is left alone after its first data: most short ones are over by then. */
-const WATCH_AFTER_MS = 20;
-
 /** Something to be stopped with the ring. */
 export interface Stoppable {
   /** Stops it, with its connections. */
   stop(closeActiveConnections: boolean): void;
-}
-
-/** Something whose end is to be watched for. */
-export interface Watchable {
-  /** Begins to, if it is not over. */
-  watchEnd(): void;
 }
 
 /** See above. */
@@ -37,9 +28,6 @@ export class Hub implements Ending {
   /** Those that listen. */
   readonly listeners: Set<Stoppable> = new Set();
 
-  /** Those that are watched in a moment. */
-  #unwatched: Watchable[] = [];
-
   /** Makes it on a ring. */
   constructor(reactor: Reactor) {
     this.reactor = reactor;
@@ -55,17 +43,6 @@ export class Hub implements Ending {
     const why = res < 0 ? errnoName(res) : "ended";
     rearms.set(why, (rearms.get(why) ?? 0) + 1);
   }
-
-  /** Has a connection's end watched for in a moment, together with that of others. */
-  watchEndLater(connection: Watchable): void {
-    if (this.#unwatched.push(connection) === 1) setTimeout(this.#watchEnds, WATCH_AFTER_MS).unref();
-  }
-
-  readonly #watchEnds = (): void => {
-    const connections = this.#unwatched;
-    this.#unwatched = [];
-    for (const connection of connections) connection.watchEnd();
-  };
 
   /** Closes a descriptor with the next submission. */
   discard(fd: number): void {

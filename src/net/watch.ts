@@ -1,6 +1,6 @@
 /** What is waited for on a connection's socket besides data. */
 import { IORING_OP_POLL_ADD, IORING_POLL_ADD_MULTI } from "../abi/constants.gen.ts";
-import { POLLERR, POLLHUP, POLLOUT, POLLRDHUP } from "../abi/linux.ts";
+import { POLLERR, POLLHUP, POLLOUT } from "../abi/linux.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { type Operation, Request } from "../async/request.ts";
 import type { Cqe } from "../ring/cqe.ts";
@@ -45,19 +45,6 @@ export class RoomWatch extends Watch {
   complete(reactor: Reactor, _cqe: Cqe): void {
     reactor.release(this);
     this.connection?.roomy();
-  }
-}
-
-/** Waits once for the peer to send nothing more. */
-export class EndWatch extends Watch {
-  override write(sqe: Slot): void {
-    sqe.write(IORING_OP_POLL_ADD, this.connection?.fd ?? -1, 0, 0, 0, POLLRDHUP);
-  }
-
-  /** Implements {@link Request}. */
-  complete(reactor: Reactor, _cqe: Cqe): void {
-    reactor.release(this);
-    this.connection?.endSeen();
   }
 }
 

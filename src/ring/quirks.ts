@@ -121,9 +121,10 @@ export const quirks: readonly Quirk[] = [
     name: "end-missed",
     defect:
       "a multishot receive may take the last data and never look for the end that came with it, a Unix socket's or a reset",
-    kernels: "Unix sockets 7.3, resets 6.18.15; resets not 6.1, 6.18.44",
+    kernels: "6.18.15, always on a ring with deferred work; rarely 7.3, Unix sockets; not 6.1, 6.18.44",
     source: "tried on Debian's 6.1.0-56, 6.18.15 and 7.3.4, and on 6.18.44: recv(2) then answers at once",
-    remedy: "bun-uring/net polls for the end as well, of what lasts, and receives the rest piece by piece",
+    remedy:
+      "AsyncRing and bun-uring/net poll for the end as well, of what lasts, and receive again; Ring leaves it to you",
     present: null,
   },
   {
