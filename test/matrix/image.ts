@@ -90,7 +90,7 @@ export async function makeImage(kernel: Kernel, plan: Plan, directory: string): 
 
 /** Programs of this machine that tests use, and that busybox has not or has in a smaller form. Its sh runs its own first. */
 const programs = [
-  ...["cat", "chown", "chroot", "cmp", "cp", "fincore", "fsck.ext4", "getconf", "losetup", "mkfs.ext4", "script"],
+  ...["cat", "chown", "chroot", "cmp", "cp", "fincore", "fsck.ext4", "getconf", "losetup", "mkfs.ext4", "nc", "script"],
   ...["setpriv", "sh", "stat", "stty", "touch", "unshare"],
 ];
 
@@ -161,7 +161,7 @@ function librariesOf(program: string): { path: string; inside: string }[] {
  * Programs of this machine that come with so many libraries that a guest's memory is no place for them. They are on the
  * disk with a file system, each with a script that finds its libraries.
  */
-const largePrograms = ["fio"];
+const largePrograms = ["curl", "fio"];
 
 /** Puts programs and their libraries into a folder. */
 async function collect(programs: readonly string[], libraries: readonly string[], folder: string): Promise<void> {

@@ -85,7 +85,9 @@ const tools: Readonly<Record<string, string>> = {
   "qemu-system-x86_64": "qemu-system-x86",
   busybox: "busybox-static",
   "mkfs.ext4": "e2fsprogs",
+  curl: "curl",
   fio: "fio",
+  nc: "netcat-openbsd",
   xz: "xz-utils",
 };
 
