@@ -22,6 +22,7 @@ import {
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_WAITALL,
+  POLLRDHUP,
   type Ring,
   type Sqe,
 } from "bun-uring";
@@ -32,6 +33,7 @@ import {
   HAS_ENDED,
   IS_BEHIND,
   IS_BUSY,
+  IS_ENDING,
   IS_OPEN,
   IS_QUICK,
   IS_READY,
@@ -39,6 +41,7 @@ import {
   IS_SENDING,
   IS_STARVING,
   ON_CANCEL,
+  ON_END,
   ON_OTHER,
   ON_QUICK_SEND,
   ON_RECEIVE,
@@ -57,6 +60,7 @@ const ROOM_BYTES = 16384;
 export class Connections {
   /** Whether a connection's number is its place in the table of registered files; if not, it is a descriptor. */
   readonly #direct: boolean;
+  readonly #watchesEnds: boolean;
   /** Something is to be done right after the next submission, which must not wait. */
   urgent = false;
   /** More than that: answers will be left, to be sent before anything is received. */
@@ -82,6 +86,7 @@ export class Connections {
     this.#ring = ring;
     this.#counters = counters;
     this.#direct = equipment.direct;
+    this.#watchesEnds = equipment.watchesEnds;
     this.#quiet = ring.hasFeature(IORING_FEAT_CQE_SKIP);
     this.#buffers = buffers;
     this.#pieces = buffers && new Pieces(buffers, MAX_CONNECTIONS);
@@ -98,6 +103,7 @@ export class Connections {
     this.#counters[CONNECTIONS]!++;
     this.#counters[OPEN]!++;
     this.#receive(id);
+    if (this.#watchesEnds) this.#tag(this.#ring.prepPollAdd(id, POLLRDHUP), id, ON_END);
   }
 
   // ---- Before and after each submission
@@ -144,11 +150,14 @@ export class Connections {
 
   #receive(id: number): void {
     this.#set(id, IS_RECEIVING);
-    const sqe =
-      this.#buffers === undefined
-        ? this.#ring.prepRecv(id, this.#own.of(id, OWN_BYTES), 0, OWN_BYTES)
-        : this.#ring.prepRecvMultishot(id).bufferSelect(GROUP);
-    this.#tag(sqe, id, ON_RECEIVE);
+    this.#tag(this.#prepReceive(id), id, ON_RECEIVE);
+  }
+
+  #prepReceive(id: number): Sqe {
+    const ring = this.#ring;
+    if (this.#buffers === undefined) return ring.prepRecv(id, this.#own.of(id, OWN_BYTES), 0, OWN_BYTES);
+    const sqe = this.#is(id, IS_ENDING) ? ring.prepRecv(id, 0, 0, 0) : ring.prepRecvMultishot(id);
+    return sqe.bufferSelect(GROUP);
   }
 
   #rearm(id: number): void {
@@ -172,6 +181,13 @@ export class Connections {
     else if (this.#is(id, HAS_ENDED)) this.#goOn(id);
     else if (res === -ENOBUFS) this.#starve(id);
     else this.#rearm(id);
+  }
+
+  /** The client sends nothing more: a receive that is under way may have missed it, and is made again. */
+  onEnd(id: number): void {
+    if (!this.#is(id, IS_OPEN)) return;
+    this.#set(id, IS_ENDING);
+    if (this.#is(id, IS_RECEIVING)) this.#cancelReceive(id);
   }
 
   #take(id: number, cqe: Cqe): void {
@@ -202,7 +218,7 @@ export class Connections {
 
   /** A receive could not be cancelled: it had ended, or was running. */
   onCancel(id: number, res: number): void {
-    const unwanted = this.#is(id, IS_BEHIND) || this.#is(id, HAS_ENDED);
+    const unwanted = this.#is(id, IS_BEHIND) || this.#is(id, HAS_ENDED) || this.#is(id, IS_ENDING);
     if (res < 0 && unwanted && this.#is(id, IS_RECEIVING)) this.#cancelReceive(id);
   }
 

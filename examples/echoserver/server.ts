@@ -20,7 +20,7 @@ import {
 import { Connections } from "./connections.ts";
 import { LISTENER } from "./listener.ts";
 import { type Equipment, MAX_CONNECTIONS } from "./setup.ts";
-import { ON_ACCEPT, ON_CANCEL, ON_OTHER, ON_PAUSE_END, ON_QUICK_SEND, ON_RECEIVE, ON_SEND } from "./states.ts";
+import { ON_ACCEPT, ON_CANCEL, ON_END, ON_OTHER, ON_PAUSE_END, ON_QUICK_SEND, ON_RECEIVE, ON_SEND } from "./states.ts";
 import { type Counters, ENTERS, OPEN, OVERFLOWS, REARMS, STOP } from "./stats.ts";
 
 /** How long accepting rests when descriptors or memory run out. */
@@ -139,6 +139,8 @@ export class Server {
         return this.#connections.onSend(id, cqe.res);
       case ON_CANCEL:
         return this.#connections.onCancel(id, cqe.res);
+      case ON_END:
+        return this.#connections.onEnd(id);
       case ON_ACCEPT:
         return this.#onAccept(cqe.res, cqe.more);
       case ON_PAUSE_END:

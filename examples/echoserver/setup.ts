@@ -45,6 +45,8 @@ export interface Equipment {
   readonly multishot: boolean;
   /** Whether connections are places in the table of registered files; if not, they are descriptors. */
   readonly direct: boolean;
+  /** Whether the ends of connections are looked for by more than the receives. */
+  readonly watchesEnds: boolean;
   /** Whether another ring can wake this one. */
   readonly canBeWoken: boolean;
   /** How it listens and receives, for people. */
@@ -75,6 +77,9 @@ export function equip(endpoint: Endpoint, plain: boolean, sizes: Sizes = USUAL):
       // Kernel: SOCKET and accepts of many connections both came with 5.19; a refusal is handled as well.
       multishot: !plain && ring.supports(IORING_OP_SOCKET),
       direct: !plain && letsGoAtOnce(),
+      // Kernel: a multishot receive may miss an end that comes with the last data: a Unix socket's, or a reset. Of a reset
+      // the answer to that data tells.
+      watchesEnds: endpoint.family === "unix" && buffers !== undefined,
       canBeWoken: !plain && ring.supports(IORING_OP_MSG_RING),
       how: `listening through ${plain ? "Bun.listen" : listening}, receiving into ${receiving}`,
     };

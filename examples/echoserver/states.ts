@@ -11,6 +11,8 @@ export const ON_CANCEL = 4;
 export const ON_ACCEPT = 5;
 /** Accepting has rested. */
 export const ON_PAUSE_END = 6;
+/** The client sends nothing more. */
+export const ON_END = 7;
 
 // What a connection is about: bits of its state. 0: there is none.
 export const IS_OPEN = 1;
@@ -28,5 +30,7 @@ export const IS_SENDING = 32;
 export const IS_BEHIND = 64;
 /** Sends nothing more: is closed when it has its answer. */
 export const HAS_ENDED = 128;
+/** Its client sends nothing more: what is left is received one piece at a time, and then the end. */
+export const IS_ENDING = 256;
 /** What keeps a connection from being closed. */
 export const IS_BUSY: number = IS_RECEIVING | IS_STARVING | IS_READY | IS_QUICK | IS_SENDING;

@@ -10,6 +10,7 @@ import { BYTES, makeCounters, OPEN, REARMS, STOP } from "../../examples/echoserv
 import type { Answer, Task } from "../../examples/echoserver/worker.ts";
 import { scratchDirectory } from "../support/files.ts";
 import { needsThat } from "../support/kernel.ts";
+import { netcat } from "../support/netcat.ts";
 import { patience } from "../support/patience.ts";
 import { example, run } from "./programs.ts";
 
@@ -248,6 +249,14 @@ describe.each([
     await curl.exited;
   });
 
+  netcat("answers nc and ends with it", () => {
+    const nc = Bun.spawnSync(["nc", "-N", "127.0.0.1", String(server.port)], {
+      stdin: Buffer.from("a line\n"),
+      timeout: 5000 * patience,
+    });
+    expect([nc.exitCode, String(nc.stdout)]).toEqual([0, "a line\n"]);
+  });
+
   needsThat(hasIpv6, "the IPv6 loopback address")("listens on IPv6", async () => {
     const six = await EchoServer.start("--host", "::1", ...options);
     expect(six.greeting).toStartWith(`listening on [::1]:${six.port} `);
@@ -346,6 +355,33 @@ describe.each([
     expect(status).toBe(0);
     expect(statistics).toMatchObject({ connections: 1, open: 0, bytes: data.length });
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test("ends with clients that end together with their last data", async () => {
+    const path = join(directory, "socket");
+    const server = await EchoServer.start("--unix", path, ...options);
+    for (let round = 0; round < 30; round++) {
+      const socket = net.connect({ path, allowHalfOpen: true });
+      const answer = everything(socket);
+      socket.end(`round ${round}`);
+      expect(String(await answer)).toBe(`round ${round}`);
+    }
+    const { statistics } = await server.stop();
+    expect(statistics).toMatchObject({ connections: 30, open: 0 });
+  });
+
+  netcat("answers nc and ends with it", async () => {
+    const path = join(directory, "socket");
+    const server = await EchoServer.start("--unix", path, ...options);
+    for (let round = 0; round < 10; round++) {
+      const { stdout, exitCode } = Bun.spawnSync(["nc", "-N", "-U", path], {
+        stdin: Buffer.from(`line ${round}\n`),
+        timeout: 5000 * patience,
+      });
+      expect([exitCode, String(stdout)]).toEqual([0, `line ${round}\n`]);
+    }
+    const { statistics } = await server.stop();
+    expect(statistics).toMatchObject({ connections: 10, open: 0 });
   });
 });
 

@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect as connectNode, createServer as createNodeServer } from "node:net";
 import { pattern } from "../support/files.ts";
+import { netcat } from "../support/netcat.ts";
 import { patience } from "../support/patience.ts";
 import type { Handlers, Socket } from "./kinds.ts";
 import { compare, LIMIT_MS, ours, resetSeen, same, type Stage } from "./support.ts";
@@ -88,22 +89,10 @@ describe("node:net", () => {
   });
 });
 
-/** Whether there is an nc(1), and it is netcat-openbsd's: others know other options. */
-function hasNetcat(): boolean {
-  if (Bun.which("nc") === null) return false;
-  const { stdout, stderr } = Bun.spawnSync(["nc", "-h"]);
-  return `${stdout}${stderr}`.startsWith("OpenBSD netcat");
-}
-
-const netcat = test.skipIf(!hasNetcat());
-
 describe("nc(1)", () => {
   /** The same of both implementations, for a test that may be skipped. */
   const by = (title: string, body: (t: Stage) => unknown): void =>
-    netcat(
-      `${title} (needs nc(1), of netcat-openbsd)`,
-      async () => void (await compare(body, [[ours, ours]], LIMIT_MS)),
-    );
+    netcat(title, async () => void (await compare(body, [[ours, ours]], LIMIT_MS)));
 
   by("sends a line and gets it back", async (t) => {
     const { port } = t.server({ ...echo, end: (socket) => void socket.end("end\n") }, { allowHalfOpen: true });
