@@ -22,6 +22,8 @@ export class ArchiveUnreachable extends Error {}
 
 /** Seconds after which a connection that does nothing is given up. */
 const STALL_S = "8";
+/** Seconds that are waited for somebody else's fetching. */
+const LOCK_S = 60;
 const HELPER = "/usr/lib/apt/apt-helper";
 /** Where Debian keeps its archive's keys; without the file apt tries all keys that it trusts. */
 const KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -104,13 +106,22 @@ export async function indexOf(suite: string): Promise<Index> {
     "-oDir::State::status=/dev/null",
     `-oDir::Cache=${folder}`,
   ];
-  const update = await run(["apt-get", ...own, "--error-on=any", "update"]);
+  const update = await fetchIndex(own);
   if (update.code !== 0) throw new ArchiveUnreachable(`the index of ${suite} cannot be had: ${reasonIn(update.err)}`);
   const query = async (...words: string[]): Promise<string> => (await run(["apt-cache", ...own, ...words])).out;
   return {
     names: async (prefix) => (await query("pkgnames", prefix)).split("\n").filter((name) => name !== ""),
     versions: async (name) => listedIn(await query("show", name), name),
   };
+}
+
+/** Has apt fetch an index. Another of these programs may be at it: apt does not wait for that, so this does. */
+async function fetchIndex(own: readonly string[]): ReturnType<typeof run> {
+  for (const until = performance.now() + LOCK_S * 1000; ;) {
+    const update = await run(["apt-get", ...own, "--error-on=any", "update"]);
+    if (!/\block\b/.test(update.err) || performance.now() > until) return update;
+    await Bun.sleep(500);
+  }
 }
 
 function listedIn(stanzas: string, name: string): Listed[] {
