@@ -7,12 +7,29 @@
  */
 import { cc, dlopen, linkSymbols, read } from "bun:ffi";
 import { closeSync, writeSync } from "node:fs";
-import source from "./shim.c" with { type: "text" };
+import leave from "./leave.c" with { type: "text" };
+import shim from "./shim.c" with { type: "text" };
+
+/** What can be done when a Worker is terminated: its number among what shim.c and leave.c have. */
+export type Farewell = "close" | "leave";
+
+/**
+ * What is done when this thread, a Worker's, ends, in whatever way: by being terminated as well, of which no JavaScript
+ * is told. The latest is done first. It comes before the engine gives any memory back.
+ */
+export interface Farewells {
+  /** Has something done: a descriptor closed, or a ring left that is described at an address. */
+  add(what: Farewell, argument: number): void;
+  /** Has it not done. */
+  remove(what: Farewell, argument: number): void;
+}
 
 /** The system calls that a ring is made of. Addresses are numbers, 0 is NULL; every result below 0 is `-errno`. */
 export interface Syscalls {
   /** Which way the calls go: compiled shim or libc's `syscall(2)`. */
   readonly backend: "tinycc" | "libc";
+  /** What is done when the thread ends; undefined on the main thread, and where there is no compiled shim. */
+  readonly farewells: Farewells | undefined;
   /** io_uring_setup(2): a ring's descriptor. @man io_uring_setup(2) @kernel 5.1 */
   setup(entries: number, params: number): number;
   /** io_uring_enter(2): how many SQEs were consumed. @man io_uring_enter(2) @kernel 5.1 */
@@ -103,12 +120,14 @@ function coded(code: string, message: string): Error {
 function compile(): Syscalls | Error {
   let fd = -1;
   try {
-    fd = memoryFile(source);
+    // The main thread's end is the process's.
+    const text = Bun.isMainThread ? shim : `${shim}\n${leave}`;
+    fd = memoryFile(text);
     const library = cc({
       source: `/proc/self/fd/${fd}`,
       // Not even libc is linked: its development files are missing from slim images.
       flags: "-nostdlib",
-      symbols: { shim_address: { args: ["i32"], returns: "ptr" } },
+      symbols: { shim_address: { args: ["i32"], returns: "ptr" }, ...(Bun.isMainThread ? {} : forFarewells) },
     });
     libraries.push(library);
     // Bun: cc's own bindings do not convert 32-bit arguments that the engine holds as doubles, and are five times
@@ -121,12 +140,56 @@ function compile(): Syscalls | Error {
     libraries.push(linked);
     const symbols = linked.symbols as unknown as Record<string, Call>;
     const mmap = symbols["mmap"] as Call;
-    return { ...(symbols as unknown as Syscalls), mmap: (...args) => Number(mmap(...args)), backend: "tinycc" };
+    return {
+      ...(symbols as unknown as Syscalls),
+      mmap: (...args) => Number(mmap(...args)),
+      backend: "tinycc",
+      farewells: Bun.isMainThread ? undefined : bindFarewells(library.symbols as unknown as FarewellSymbols),
+    };
   } catch (error) {
     return error as Error;
   } finally {
     if (fd >= 0) closeSync(fd);
   }
+}
+
+/** What leave.c exports. */
+const forFarewells = {
+  shim_environment: { args: ["napi_env"], returns: "ptr" },
+  shim_leave_address: { args: [], returns: "ptr" },
+} as const;
+
+interface FarewellSymbols {
+  shim_address(index: number): number;
+  shim_environment(environment: undefined): number;
+  shim_leave_address(): number;
+}
+
+/**
+ * Binds the engine's hooks for the end of a thread, which it has for native modules, and exports to them.
+ *
+ * Bun: a Worker that is terminated runs no handler of JavaScript's, and gives buffers back that the kernel writes to.
+ * test/async/process.test.ts says when these can go.
+ */
+function bindFarewells(symbols: FarewellSymbols): Farewells | undefined {
+  const finder = openLibrary(["libc.so.6", "libdl.so.2", ...musl], { dlsym: { args: ["ptr", "ptr"], returns: "ptr" } });
+  const find = finder.symbols["dlsym"] as unknown as (handle: number, name: Uint8Array) => number | null;
+  const [add, remove] = ["add", "remove"].map((verb) => find(0, Buffer.from(`napi_${verb}_env_cleanup_hook\0`)));
+  finder.close();
+  if (add == null || remove == null) return undefined;
+  const at = (ptr: number): unknown => ({ ptr, args: ["ptr", "ptr", "ptr"], returns: "i32" });
+  const hooks = linkSymbols({ add: at(add), remove: at(remove) } as Parameters<typeof linkSymbols>[0]);
+  libraries.push(hooks);
+  const call = hooks.symbols as unknown as Record<"add" | "remove", Call>;
+  const environment = symbols.shim_environment(undefined);
+  const addresses: Record<Farewell, number> = {
+    close: symbols.shim_address(calls.findIndex(([name]) => name === "close")),
+    leave: symbols.shim_leave_address(),
+  };
+  return {
+    add: (what, argument) => void call.add(environment, addresses[what], argument),
+    remove: (what, argument) => void call.remove(environment, addresses[what], argument),
+  };
 }
 
 /** A file that exists in memory only, holding `text`. */
@@ -141,8 +204,14 @@ function memoryFile(text: string): number {
   return fd;
 }
 
+const musl = [process.arch === "x64" ? "libc.musl-x86_64.so.1" : "libc.musl-aarch64.so.1"];
+
 function openLibc(symbols: Parameters<typeof dlopen>[1]): ReturnType<typeof dlopen> {
-  const names = ["libc.so.6", process.arch === "x64" ? "libc.musl-x86_64.so.1" : "libc.musl-aarch64.so.1"];
+  return openLibrary(["libc.so.6", ...musl], symbols);
+}
+
+/** Binds symbols of the first of these libraries that has them. */
+function openLibrary(names: readonly string[], symbols: Parameters<typeof dlopen>[1]): ReturnType<typeof dlopen> {
   let failure: unknown;
   for (const name of names) {
     try {
@@ -172,7 +241,7 @@ function bindLibc(): Syscalls | Error {
       const fail = (): number => -(read.i32(errno(), 0) || EINVAL);
       bound[name] = bindOne(number, args.length, call, fail);
     }
-    return { ...(bound as unknown as Syscalls), backend: "libc" };
+    return { ...(bound as unknown as Syscalls), backend: "libc", farewells: undefined };
   } catch (error) {
     return error as Error;
   }

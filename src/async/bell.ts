@@ -51,6 +51,7 @@ export class Bell {
       const fd = syscalls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
       if (fd < 0) throw new UringError(fd, "eventfd");
       this.#fd = fd;
+      syscalls().farewells?.add("close", fd);
       this.#deaf = false;
     }
     this.#sleepers.add(sleeper);
@@ -63,6 +64,7 @@ export class Bell {
     this.settle();
     if (this.#sleepers.size > 0) return;
     this.#stopWatching();
+    syscalls().farewells?.remove("close", this.#fd);
     syscalls().close(this.#fd);
     this.#fd = -1;
   }

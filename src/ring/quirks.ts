@@ -165,7 +165,7 @@ function tryWideResize(): boolean {
   const scratch = Mapping.anonymous(4096);
   try {
     const options = { cqe32: true, noSqarray: true, singleIssuer: true, deferTaskrun: true };
-    const { fd, sq, mappings } = setUpRing(2, options, scratch);
+    const { fd, sq, map } = setUpRing(2, options, scratch);
     for (const userData of [1, 2]) {
       sq.claim().write(IORING_OP_NOP, -1, 0, 0, 0, 0);
       sq.commit().userData(userData);
@@ -182,7 +182,7 @@ function tryWideResize(): boolean {
     moved?.close();
     close(fd);
     sq.close();
-    for (const mapping of mappings) mapping.close();
+    for (const mapping of map.mappings) mapping.close();
     return lost;
   } finally {
     scratch.close();

@@ -22,7 +22,7 @@ import type { CompletionQueue } from "./cq.ts";
 import { MAX_CQ_ENTRIES, MAX_SQ_ENTRIES, Params, roundUp } from "./params.ts";
 import { syscalls } from "../../syscall/shim.ts";
 import { resizeKeepsWide } from "./quirks.ts";
-import { bringMemory, mapQueues, type RingSetup } from "./setup.ts";
+import { bringMemory, mapQueues, type QueueMap, type RingSetup } from "./setup.ts";
 import type { SubmissionQueue } from "./sq.ts";
 
 /** @internal What is resized. */
@@ -45,7 +45,7 @@ export function resizeQueues(
   clamp: boolean,
   scratch: Mapping,
   register: (opcode: number, address: number, count: number) => number,
-): { setup: RingSetup; mappings: readonly Mapping[] } | undefined {
+): { setup: RingSetup; map: QueueMap } | undefined {
   const { setup, sq, cq } = ring;
   const wanted = {
     sqEntries: sizeOf("submission", sqEntries, MAX_SQ_ENTRIES, clamp),
@@ -80,7 +80,7 @@ export function resizeQueues(
   cq.move(params.cqEntries, map.ring, map.cqLayout);
   return {
     setup: { ...setup, sqEntries: params.sqEntries, cqEntries: params.cqEntries },
-    mappings: map.mappings,
+    map,
   };
 }
 

@@ -13,6 +13,7 @@ import { rangeError } from "../errors.ts";
 import { forkedError, forkGuard, Mapping } from "../memory.ts";
 import type { CompletionQueue } from "./cq.ts";
 import type { Cqe } from "./cqe.ts";
+import { Departure } from "./departure.ts";
 import { AFTERMATH_MS, drain } from "./drain.ts";
 import { Gate } from "./enter.ts";
 import { type RingOptions, setupFlagNames } from "./params.ts";
@@ -20,7 +21,7 @@ import { checkCount } from "./prep/check.ts";
 import { getProbe, type Probe } from "./probe.ts";
 import { NetworkRegistrations } from "./register/network.ts";
 import { resizeQueues } from "./resize.ts";
-import { type RingSetup, setUpRing } from "./setup.ts";
+import { type RingParts, type RingSetup, setUpRing } from "./setup.ts";
 import type { SubmissionQueue } from "./sq.ts";
 import { checkCallback, type Sqe } from "./sqe.ts";
 import type { WaitOptions } from "./wait.ts";
@@ -57,6 +58,7 @@ export class Ring extends NetworkRegistrations {
   readonly #cq: CompletionQueue;
   readonly #guard: Int32Array = forkGuard();
   #mappings: readonly Mapping[];
+  readonly #departure: Departure | undefined;
   readonly #scratch: Mapping;
   #setup: RingSetup;
   #indexOnly: boolean;
@@ -75,10 +77,11 @@ export class Ring extends NetworkRegistrations {
   constructor(entries: number, options: RingOptions = {}) {
     super();
     this.#scratch = Mapping.anonymous(SCRATCH_BYTES);
+    let parts: RingParts;
     try {
-      const parts = setUpRing(entries, options, this.#scratch);
+      parts = setUpRing(entries, options, this.#scratch);
       this.#setup = parts.setup;
-      this.#mappings = parts.mappings;
+      this.#mappings = parts.map.mappings;
       this.#sq = parts.sq;
       this.#cq = parts.cq;
       this.#gate = new Gate(parts, options.iowait === true, this.#scratch);
@@ -88,6 +91,7 @@ export class Ring extends NetworkRegistrations {
     }
     this.#indexOnly = (this.#setup.flags & IORING_SETUP_REGISTERED_FD_ONLY) !== 0;
     this.#registeredIndex = this.#indexOnly ? this.fd : -1;
+    this.#departure = Departure.of(this.fd, this.#setup, parts.map, this.#indexOnly);
   }
 
   /** What the kernel gave: sizes, flags, features. */
@@ -483,6 +487,7 @@ export class Ring extends NetworkRegistrations {
   protected override dropDescriptor(): void {
     const { fd } = this.#gate;
     this.#gate.dropDescriptor();
+    this.#departure?.nameByIndex(this.fd);
     this.#indexOnly = true;
     const flags = this.#setup.flags | IORING_SETUP_REGISTERED_FD_ONLY;
     this.#setup = { ...this.#setup, flags, flagNames: setupFlagNames(flags) };
@@ -495,8 +500,9 @@ export class Ring extends NetworkRegistrations {
       this.tryRegister(opcode, address, count),
     );
     if (resized === undefined) return;
+    this.#departure?.follow(resized.setup, resized.map);
     for (const mapping of this.#mappings) mapping.close();
-    this.#mappings = resized.mappings;
+    this.#mappings = resized.map.mappings;
     this.#setup = resized.setup;
   }
 
@@ -538,6 +544,7 @@ export class Ring extends NetworkRegistrations {
     const ended =
       !sq.everSubmitted || drain(this, (opcode, address, count) => this.tryRegister(opcode, address, count));
     this.forgetRegistrations();
+    this.#departure?.cancel();
     if (this.indexOnly) this.giveIndexBack(fd);
     this.#gate.close();
     for (const mapping of this.#mappings) mapping.close();

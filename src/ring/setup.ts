@@ -71,8 +71,8 @@ export interface RingParts {
   readonly setup: RingSetup;
   readonly sq: SubmissionQueue;
   readonly cq: CompletionQueue;
-  /** To be closed last, in this order. */
-  readonly mappings: readonly Mapping[];
+  /** Where they are. Its mappings are to be closed last, in their order. */
+  readonly map: QueueMap;
 }
 
 const SQE_BYTES = 64;
@@ -265,7 +265,7 @@ function assemble(
       sqEntries,
       cqEntries,
     };
-    return { fd, setup, sq, cq, mappings };
+    return { fd, setup, sq, cq, map };
   } catch (error) {
     for (const mapping of mappings) mapping.close();
     syscalls().close(fd);

@@ -78,12 +78,12 @@ const NOWHERE = 1;
 export function askRing(bytes: number, count: number): { operations: Uint8Array; features: number } {
   const scratch = Mapping.anonymous(4096);
   try {
-    const { fd, setup, sq, mappings } = setUpRing(1, {}, scratch);
+    const { fd, setup, sq, map } = setUpRing(1, {}, scratch);
     const operations = new Uint8Array(bytes);
     const result = syscalls().register(fd, IORING_REGISTER_PROBE, transientAddress(operations), count);
     syscalls().close(fd);
     sq.close();
-    for (const mapping of mappings) mapping.close();
+    for (const mapping of map.mappings) mapping.close();
     if (result < 0) throw new UringError(result, "IORING_REGISTER_PROBE");
     return { operations, features: setup.features };
   } finally {
@@ -139,7 +139,7 @@ export function trySqeFlags(): number {
 function tryNop(flags: number): number {
   const scratch = Mapping.anonymous(4096);
   try {
-    const { fd, sq, cq, mappings } = setUpRing(1, {}, scratch);
+    const { fd, sq, cq, map } = setUpRing(1, {}, scratch);
     sq.claim().write(IORING_OP_NOP, -1, 0, 0, 0, 0);
     sq.commit().flags(flags);
     // An unknown flag is refused within the submission; whatever comes later is no refusal.
@@ -148,7 +148,7 @@ function tryNop(flags: number): number {
     const result = cq.peek()?.res ?? 0;
     syscalls().close(fd);
     sq.close();
-    for (const mapping of mappings) mapping.close();
+    for (const mapping of map.mappings) mapping.close();
     return result;
   } finally {
     scratch.close();

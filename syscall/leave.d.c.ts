@@ -1,0 +1,3 @@
+/** The text of leave.c. */
+declare const source: string;
+export default source;

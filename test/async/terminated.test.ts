@@ -1,0 +1,34 @@
+// Workers that are terminated while the kernel has their memory: it is not to be written to when it is others'.
+import { expect } from "bun:test";
+import { syscalls } from "../../syscall/shim.ts";
+import { scratchDirectory } from "../support/files.ts";
+import { needsThat } from "../support/kernel.ts";
+import { overLayouts } from "../support/layouts.ts";
+import { patience } from "../support/patience.ts";
+import type { Left } from "./programs/left.ts";
+import { program } from "./support.ts";
+
+const directory = scratchDirectory();
+// A compiled shim does it: nothing else is left of a Worker that could.
+const compiled = needsThat(syscalls().backend === "tinycc", "TinyCC");
+
+function left(rounds: number, what: string): Left {
+  return program<Left>("left", [directory, String(rounds), what]);
+}
+
+/** A ring that does not come to rest is given up after a second and a tenth. */
+const GIVEN_UP_MS = 1100;
+
+/** Nobody's memory was overwritten, nothing is left, and no ring was given up. */
+function isClean({ overwritten, quickestMs, descriptors }: Left): void {
+  expect({ overwritten, descriptors }).toEqual({ overwritten: 0, descriptors: 0 });
+  expect(quickestMs).toBeLessThan(GIVEN_UP_MS * patience);
+}
+
+compiled("a Worker's requests end before its memory is others'", () => isClean(left(10, "io")), 60_000 * patience);
+
+overLayouts((layout) => {
+  compiled("a Worker's requests end before its memory is others'", () => {
+    isClean(left(2, JSON.stringify(layout.options)));
+  });
+});
