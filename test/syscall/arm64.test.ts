@@ -35,6 +35,7 @@ report shim-libc bun --no-ffi-cc test --timeout 60000 test/syscall/shim.test.ts 
 report library bun test --timeout 60000 test/conformance/sqe.test.ts test/conformance/prep.test.ts test/unit/memory.test.ts test/unit/errors.test.ts
 report nop bun test/syscall/nop.ts
 report nop-libc bun --no-ffi-cc test/syscall/nop.ts
+report left bun test/async/programs/left.ts /tmp 2 '{}'
 /bin/busybox poweroff -f
 `;
 
@@ -65,12 +66,13 @@ describe.skipIf(missing)("on arm64 (needs qemu-system-aarch64 and what test/sysc
   test("both ways pass the shim's tests, so do golden bytes and memory, and a NOP comes back from a real ring", async () => {
     const output = await boot();
     const done = [...output.matchAll(/^@@ (\S+) (\d+)$/gm)].map(([, name, status]) => `${name} ${status}`);
-    if (done.length < 5 || !done.every((line) => line.endsWith(" 0"))) console.error(output);
-    expect(done).toEqual(["shim 0", "shim-libc 0", "library 0", "nop 0", "nop-libc 0"]);
+    if (done.length < 6 || !done.every((line) => line.endsWith(" 0"))) console.error(output);
+    expect(done).toEqual(["shim 0", "shim-libc 0", "library 0", "nop 0", "nop-libc 0", "left 0"]);
     const reports = [...output.matchAll(/^\{.*\}$/gm)].map(([line]) => JSON.parse(line) as unknown);
     expect(reports).toEqual([
       expect.objectContaining({ arch: "arm64", backend: "tinycc", userData: 77 }),
       expect.objectContaining({ arch: "arm64", backend: "libc", userData: 77 }),
+      expect.objectContaining({ overwritten: 0, descriptors: 0 }),
     ]);
   }, 180_000);
 });
