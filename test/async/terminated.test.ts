@@ -27,8 +27,22 @@ function isClean({ overwritten, quickestMs, descriptors }: Left): void {
 
 compiled("a Worker's requests end before its memory is others'", () => isClean(left(10, "io")), 60_000 * patience);
 
-overLayouts((layout) => {
-  compiled("a Worker's requests end before its memory is others'", () => {
-    isClean(left(2, JSON.stringify(layout.options)));
-  });
-});
+overLayouts(
+  (layout) => {
+    compiled("a Worker's requests end before its memory is others'", () => {
+      isClean(left(2, JSON.stringify(layout.options)));
+    });
+  },
+  // One of each kind of queue, thread and name.
+  [
+    "plain",
+    "sqpoll",
+    "sqe128 with cqe32",
+    "deferTaskrun",
+    "noMmap",
+    "registeredFdOnly",
+    "cqeMixed with deferTaskrun",
+    "rDisabled",
+    "modern",
+  ],
+);

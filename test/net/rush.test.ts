@@ -24,7 +24,7 @@ test.each(["end", "reset"] as const)(
     });
     const words = new Int32Array(new SharedArrayBuffer(8));
     const worker = new Worker(join(import.meta.dir, "programs", "rush.ts"));
-    const rush: Rush = { port: listener.port, how, rounds: ROUNDS, words: words.buffer };
+    const rush: Rush = { to: { port: listener.port, host: "127.0.0.1" }, how, rounds: ROUNDS, words: words.buffer };
     worker.postMessage(rush);
     // Ordering: what the Worker did before it wrote the number is done.
     const isAt = (step: number): boolean => Atomics.load(words, 0) >= step;

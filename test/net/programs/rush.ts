@@ -1,12 +1,12 @@
 // A Worker that connects over and over, sends a byte and is gone at once, at moments that the other thread names: rush.ts
-// is told the port, how it goes, how often, and two words of shared memory, which are written in turn.
+// is told where to, how it goes, how often, and two words of shared memory, which are written in turn.
 import { connect } from "node:net";
 
 declare const self: Worker;
 
 /** What the Worker is told. */
 export interface Rush {
-  readonly port: number;
+  readonly to: { readonly port: number; readonly host: string } | { readonly path: string };
   readonly how: "end" | "reset";
   readonly rounds: number;
   /** The first is the Worker's: how often it is connected, and gone. The second is the other's: for which round it looks away. */
@@ -14,7 +14,7 @@ export interface Rush {
 }
 
 const {
-  port,
+  to,
   how,
   rounds,
   words: shared,
@@ -37,7 +37,7 @@ function awayFor(): number {
 
 for (let round = 1; round <= rounds; round++) {
   await new Promise<void>((resolve) => {
-    const socket = connect({ port, host: "127.0.0.1" }, () => {
+    const socket = connect(to, () => {
       socket.setNoDelay(true);
       tell(round * 2 - 1);
       while (awayFor() !== round);
