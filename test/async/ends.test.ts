@@ -1,30 +1,44 @@
-// The end of a connection that comes together with its last data. On kernels whose multishot receives miss it, the first
-// of these tests fails where the end is not looked for beside the receive.
+// The end of a connection that comes together with its last data. On kernels whose multishot receives miss it, those of
+// these tests that look away fail where the end is not looked for beside the receive.
 import { expect } from "bun:test";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { AF_INET, AF_UNIX, SHUT_WR } from "../../src/abi/linux.ts";
 import { AsyncRing } from "../../src/async/asyncring.ts";
 import { bind, breakOnClose, makeSocket, startListening } from "../../src/net/system.ts";
 import { Ring, SockAddr } from "../../src/index.ts";
 import { several } from "../support/complete.ts";
+import { scratchDirectory } from "../support/files.ts";
 import { has, needs } from "../support/kernel.ts";
 import { patience } from "../support/patience.ts";
-import { connection, rejection, ringForFile } from "./support.ts";
+import { Rusher } from "../support/rush.ts";
+import { connection, listener, rejection, ringForFile } from "./support.ts";
 
 const ROUNDS = 10;
 /** Longer than the receive is left alone after its first data. */
 const WATCHED_AFTER_MS = 60 * patience;
 
+const directory = scratchDirectory();
 const ring = ringForFile();
 // Kernel: the flag came together with an operation that can be asked for.
 const receives = needs("IORING_RECV_MULTISHOT", () => has("IORING_OP_SEND_ZC"));
 
-/** Both ends of a connection on a Unix socket without a path. */
-async function local(): Promise<{ client: number; server: number }> {
-  const address = SockAddr.abstract(`bun-uring-ends-${process.pid}`);
-  const [fd, client] = [makeSocket(AF_UNIX), makeSocket(AF_UNIX)];
+/** A socket that listens on a path. */
+function listenOn(path: string): { fd: number; address: SockAddr } {
+  const address = SockAddr.unix(path);
+  const fd = makeSocket(AF_UNIX);
   expect([bind(fd, address), startListening(fd, 1)]).toEqual([0, 0]);
+  return { fd, address };
+}
+
+/** Both ends of a connection on a Unix socket. */
+async function local(): Promise<{ client: number; server: number }> {
+  const path = join(directory, "socket");
+  const { fd, address } = listenOn(path);
+  const client = makeSocket(AF_UNIX);
   const [server] = await Promise.all([ring.accept(fd), ring.connect(client, address)]);
   await ring.close(fd);
+  rmSync(path);
   return { client, server };
 }
 
@@ -84,6 +98,36 @@ for (const kind of ["recvMultishot", "recvmsgMultishot"] as const) {
       20_000 * patience,
     );
   }
+}
+
+for (const [to, how] of [
+  ["a Unix socket", "end"],
+  ["a TCP connection", "end"],
+  ["a TCP connection", "reset"],
+] as const) {
+  receives(
+    `recvMultishot() sees the ${how} of ${to} that came while nobody looked`,
+    async () => {
+      const path = join(directory, `rush-${how}`);
+      const unix = to === "a Unix socket";
+      const { fd, address } = unix ? listenOn(path) : listener();
+      const { port } = address.value as { readonly port: number };
+      using buffers = ring.bufferRing({ entries: 8, size: 256 });
+      using rusher = new Rusher(unix ? { path } : { port, host: "127.0.0.1" }, how, ROUNDS);
+      for (let round = 1; round <= ROUNDS; round++) {
+        const [server] = await Promise.all([ring.accept(fd), rusher.connected(round)]);
+        const receiving = received(ring.recvMultishot(server, buffers));
+        await whenInFlight(ring, 1);
+        rusher.lookAway(round);
+        expect(await receiving).toEqual({ bytes: [120], code: how === "reset" ? "ECONNRESET" : undefined });
+        await ring.close(server);
+      }
+      await ring.close(fd);
+      expect(ring.stats().inFlight).toBe(0);
+      expect(buffers.available).toBe(8);
+    },
+    20_000 * patience,
+  );
 }
 
 receives("recvMultishot() has a second request while it lasts, and none when its loop is left", async () => {
