@@ -1,9 +1,11 @@
 /*
- * What is done with a ring when its thread, a Worker's, is terminated. Nobody
- * tells JavaScript; the engine gives the memory of the thread's objects back
- * while the kernel may still be writing to it. So everything is cancelled
- * first, and waited for, as closing a ring does: a registration cancels, and so
- * does an entry; a NOP that waits for all that was before it tells the end.
+ * What is done when a thread, a Worker's, is terminated. Nobody tells
+ * JavaScript; the engine gives the memory of the thread's objects back while
+ * the kernel may still be writing to it. So everything that a ring has in
+ * flight is cancelled first, and waited for, as closing a ring does: a
+ * registration cancels, and so does an entry; a NOP that waits for all that was
+ * before it tells the end. And descriptors are closed, and
+ * paths removed, that nobody else knows of.
  *
  * This follows shim.c, in the same text.
  */
@@ -12,6 +14,7 @@ enum {
 	OP_NOP = 0, OP_ASYNC_CANCEL = 14, IO_DRAIN = 2,
 	CANCEL_EVERYTHING = 1 | 4,
 	GETEVENTS = 1, SQ_WAKEUP = 2,
+	AT_FDCWD = -100,
 	TRIES = 1000, TRIES_IN_VAIN = 100, TRY_NANOSECONDS = 1000000,
 	EINTR = 4, EAGAIN = 11, EBUSY = 16, EINVAL = 22,
 	CANCEL_MARK = 1, DRAIN_MARK = 2, MARK_HIGH = -1
@@ -19,10 +22,12 @@ enum {
 
 #if defined(__x86_64__)
 #define NANOSLEEP 35
+#define UNLINKAT 263
 /* Stores are seen in their order. */
 #define RELEASE
 #else
 #define NANOSLEEP 101
+#define UNLINKAT 35
 /* dmb ish */
 #define RELEASE __asm__ volatile(".long 0xd5033bbf")
 #endif
@@ -124,13 +129,36 @@ void shim_leave(void *of)
 		rest();
 }
 
+/* Closes descriptors: a bit each, in as many words as the first one says, from the second on. */
+void shim_close_all(void *of)
+{
+	unsigned *words = of, i, bit;
+
+	for (i = 0; i < words[0]; i++)
+		for (bit = 0; bit < 32; bit++)
+			if (words[1 + i] >> bit & 1)
+				shim_close(i * 32 + bit);
+}
+
+/* Removes the name of a socket that is listened on. */
+void shim_remove(void *path)
+{
+	shim_call(UNLINKAT, AT_FDCWD, (long)path, 0, 0, 0);
+}
+
 /* The engine's name for this thread, which it wants to be told with. */
 void *shim_environment(void *environment)
 {
 	return environment;
 }
 
-void *shim_leave_address(void)
+/* The address of what is done with a ring, with descriptors, with a path. */
+void *shim_farewell(int index)
 {
-	return (void *)shim_leave;
+	switch (index) {
+	case 0: return (void *)shim_leave;
+	case 1: return (void *)shim_close_all;
+	case 2: return (void *)shim_remove;
+	}
+	return 0;
 }

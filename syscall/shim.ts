@@ -10,15 +10,18 @@ import { closeSync, writeSync } from "node:fs";
 import leave from "./leave.c" with { type: "text" };
 import shim from "./shim.c" with { type: "text" };
 
-/** What can be done when a Worker is terminated: its number among what shim.c and leave.c have. */
-export type Farewell = "close" | "leave";
+/** What can be done when a Worker is terminated: by close(2), and by what leave.c has. */
+export type Farewell = "close" | "closeAll" | "leave" | "remove";
 
 /**
  * What is done when this thread, a Worker's, ends, in whatever way: by being terminated as well, of which no JavaScript
  * is told. The latest is done first. It comes before the engine gives any memory back.
  */
 export interface Farewells {
-  /** Has something done: a descriptor closed, or a ring left that is described at an address. */
+  /**
+   * Has something done: a descriptor closed, or all that a table at an address has, or a ring left that is described
+   * there, or a path removed that stands there.
+   */
   add(what: Farewell, argument: number): void;
   /** Has it not done. */
   remove(what: Farewell, argument: number): void;
@@ -156,13 +159,13 @@ function compile(): Syscalls | Error {
 /** What leave.c exports. */
 const forFarewells = {
   shim_environment: { args: ["napi_env"], returns: "ptr" },
-  shim_leave_address: { args: [], returns: "ptr" },
+  shim_farewell: { args: ["i32"], returns: "ptr" },
 } as const;
 
 interface FarewellSymbols {
   shim_address(index: number): number;
   shim_environment(environment: undefined): number;
-  shim_leave_address(): number;
+  shim_farewell(index: number): number;
 }
 
 /**
@@ -184,7 +187,9 @@ function bindFarewells(symbols: FarewellSymbols): Farewells | undefined {
   const environment = symbols.shim_environment(undefined);
   const addresses: Record<Farewell, number> = {
     close: symbols.shim_address(calls.findIndex(([name]) => name === "close")),
-    leave: symbols.shim_leave_address(),
+    leave: symbols.shim_farewell(0),
+    closeAll: symbols.shim_farewell(1),
+    remove: symbols.shim_farewell(2),
   };
   return {
     add: (what, argument) => void call.add(environment, addresses[what], argument),

@@ -14,6 +14,7 @@ import { type Handlers, settlePromises, tell, tellOf } from "./handlers.ts";
 import type { Hub } from "./hub.ts";
 import { Members } from "./members.ts";
 import type { Chunk, OwedSend, QuickSend } from "./outbox.ts";
+import { disown, own } from "./owned.ts";
 import type { Received } from "./receives.ts";
 import { Socket } from "./socket.ts";
 import {
@@ -95,6 +96,7 @@ export class Connection extends Request implements Receiver {
     super(RECEIVE, undefined, undefined, undefined, undefined, undefined, undefined);
     this.hub = hub;
     this.fd = fd;
+    own(fd);
     this.handlers = handlers;
     this.members = members;
     if (halfOpen) this.state |= IS_HALF_OPEN;
@@ -425,6 +427,7 @@ export class Connection extends Request implements Receiver {
     if (this.fd < 0) return;
     // An entry that is queued and names the descriptor must not find another's under its number. And the kernel closes
     // what an entry closes when it returns from the call, which would be after the others' sends.
+    disown(this.fd);
     if ((this.state & IS_NAMED) !== 0) this.hub.discard(this.fd);
     else closeNow(this.fd);
     this.fd = -1;

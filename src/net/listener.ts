@@ -3,6 +3,7 @@ import { IORING_ACCEPT_MULTISHOT, IORING_OP_ACCEPT } from "../abi/constants.gen.
 import { ECANCELED, ECONNABORTED, EINTR, EINVAL } from "../abi/errno.gen.ts";
 import { AF_UNIX, SHUT_RDWR, SOCK_CLOEXEC } from "../abi/linux.ts";
 import type { Reactor } from "../async/reactor.ts";
+import type { Mapping } from "../memory.ts";
 import { type Operation, Request } from "../async/request.ts";
 import { errnoName } from "../errors.ts";
 import type { Cqe } from "../ring/cqe.ts";
@@ -13,6 +14,7 @@ import { Connection } from "./connection.ts";
 import { areHandlers, Handlers, refusalOf } from "./handlers.ts";
 import type { Hub, Stoppable } from "./hub.ts";
 import { Members } from "./members.ts";
+import { disown, disownPath, own, ownPath } from "./owned.ts";
 import {
   addressOfSocket,
   bind,
@@ -85,12 +87,16 @@ export class Listener<Data> implements Stoppable {
   readonly #accepting: Accepting;
   readonly #halfOpen: boolean;
   #fd: number;
+  /** The path, where it is removed with the thread. */
+  #owned: Mapping | undefined;
 
   /** @internal Starts accepting. */
   constructor(shared: Hub, base: Base, handlers: Bun.SocketHandler<Data>, data: Data, halfOpen: boolean) {
     this.#data = data;
     this.#base = base;
     this.#fd = base.fd;
+    own(base.fd);
+    if (base.unix !== undefined && !isAbstract(base.unix)) this.#owned = ownPath(base.unix);
     this.#hub = shared;
     this.#handlers = new Handlers(handlers as Bun.SocketHandler<unknown>);
     this.#members = new Members(this);
@@ -121,6 +127,8 @@ export class Listener<Data> implements Stoppable {
       this.#accepting.end();
       this.#fd = -1;
       const { unix } = this.#base;
+      if (this.#owned !== undefined) disownPath(this.#owned);
+      this.#owned = undefined;
       if (unix !== undefined) removePath(unix);
     }
     if (closeActiveConnections === true) for (const connection of this.#members.all()) connection.close();
@@ -185,8 +193,13 @@ export class Listener<Data> implements Stoppable {
   }
 }
 
+/** Whether it is no path but a name outside the file system, which goes with its socket. */
+function isAbstract(path: string): boolean {
+  return path.startsWith("\0");
+}
+
 function removePath(path: string): void {
-  if (path.startsWith("\0")) return;
+  if (isAbstract(path)) return;
   try {
     unlinkSync(path);
   } catch {
@@ -240,6 +253,7 @@ class Accepting extends Request {
     shutDown(this.#fd, SHUT_RDWR);
     if (this.slot >= 0) reactor.cancel(this);
     else reactor.giveUp(this);
+    disown(this.#fd);
     this.#hub.discard(this.#fd);
     // Whoever stops a listener may listen at the same place right after.
     reactor.push();
