@@ -91,7 +91,7 @@ void shim_leave(void *of)
 	struct leaving *ring = of;
 	int polled = ring->enter_flags & SQ_WAKEUP;
 	int tries = TRIES, everything[16], i, result;
-	unsigned at, left = 0;
+	unsigned at, room, left = 0;
 
 	for (i = 0; i < 16; i++)
 		everything[i] = 0;
@@ -99,11 +99,11 @@ void shim_leave(void *of)
 	everything[3] = CANCEL_EVERYTHING;
 	/* What was queued and never submitted is dropped, unless a thread of the kernel's is reading it. */
 	at = ring->sq_tail == 0 ? 0 : polled ? *ring->sq_tail : *ring->sq_head;
-	if (!polled || at + 1 - *ring->sq_head < ring->sq_mask) {
-		if (ring->sq_mask > 0)
-			queue(ring, at + left++, OP_ASYNC_CANCEL, CANCEL_EVERYTHING, CANCEL_MARK);
+	room = ring->sq_mask + 1 - (polled ? at - *ring->sq_head : 0);
+	if (room > 1)
+		queue(ring, at + left++, OP_ASYNC_CANCEL, CANCEL_EVERYTHING, CANCEL_MARK);
+	if (room > 0)
 		queue(ring, at + left++, OP_NOP | IO_DRAIN << 8, 0, DRAIN_MARK);
-	}
 	RELEASE;
 	if (ring->sq_tail != 0)
 		*ring->sq_tail = at + left;

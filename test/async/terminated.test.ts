@@ -12,8 +12,8 @@ const directory = scratchDirectory();
 // A compiled shim does it: nothing else is left of a Worker that could.
 const compiled = needsThat(syscalls().backend === "tinycc", "TinyCC");
 
-function left(rounds: number, what: string): Left {
-  return program<Left>("left", [directory, String(rounds), what]);
+function left(rounds: number, what: string, entries: number = 128): Left {
+  return program<Left>("left", [directory, String(rounds), what, String(entries)]);
 }
 
 /** A ring that does not come to rest is given up after a second and a tenth. */
@@ -26,6 +26,13 @@ function isClean({ overwritten, quickestMs, descriptors }: Left): void {
 }
 
 compiled("a Worker's requests end before its memory is others'", () => isClean(left(10, "io")), 60_000 * patience);
+
+for (const entries of [1, 2]) {
+  for (const options of [{}, { sqpoll: true, sqThreadIdleMs: 20 }]) {
+    const what = JSON.stringify(options);
+    compiled(`a Worker's requests end on a ring of ${entries} that is ${what}`, () => isClean(left(2, what, entries)));
+  }
+}
 
 overLayouts(
   (layout) => {

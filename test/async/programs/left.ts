@@ -1,5 +1,5 @@
-// Terminates Workers while the kernel is to write to their memory: left.ts DIRECTORY ROUNDS WHAT, where WHAT is "io" or a
-// ring's options as JSON. Prints how many buffers of this thread the kernel has written to instead, how long the quickest
+// Terminates Workers while the kernel is to write to their memory: left.ts DIRECTORY ROUNDS WHAT [ENTRIES], where WHAT is
+// "io" or a ring's options as JSON. Prints how many buffers of this thread the kernel has written to instead, how long the quickest
 // Worker took to end, and how many descriptors they have left.
 import { closeSync, constants, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +14,13 @@ export interface Left {
   readonly overwritten: number;
   readonly quickestMs: number;
   readonly descriptors: number;
+}
+
+/** What a Worker is told. */
+interface Task {
+  readonly fd: number;
+  readonly what: string;
+  readonly entries: number;
 }
 
 const BUFFERS = 64;
@@ -45,10 +52,10 @@ async function tempt(fd: number, ended: Promise<unknown>): Promise<number> {
 }
 
 /** Has a Worker ask for what will never come, and terminates it. */
-async function round(path: string, what: string): Promise<{ overwritten: number; tookMs: number }> {
+async function round(path: string, task: Omit<Task, "fd">): Promise<{ overwritten: number; tookMs: number }> {
   // It is there until the Worker is gone: threads share it.
   const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-  const worker = new Worker(new URL(import.meta.url), { workerData: { fd, what } });
+  const worker = new Worker(new URL(import.meta.url), { workerData: { ...task, fd } });
   await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
   const began = performance.now();
   let tookMs = 0;
@@ -61,15 +68,15 @@ async function round(path: string, what: string): Promise<{ overwritten: number;
   return { overwritten, tookMs };
 }
 
-async function main(directory: string, rounds: number, what: string): Promise<Left> {
+async function main(directory: string, rounds: number, task: Omit<Task, "fd">): Promise<Left> {
   const path = join(directory, `left-${process.pid}`);
   Bun.spawnSync(["mkfifo", path]);
   // The first one brings what the process keeps.
-  await round(path, what);
+  await round(path, task);
   const before = descriptors();
   let [overwritten, quickestMs] = [0, Infinity];
   for (let i = 0; i < rounds; i++) {
-    const { overwritten: more, tookMs } = await round(path, what);
+    const { overwritten: more, tookMs } = await round(path, task);
     overwritten += more;
     quickestMs = Math.min(quickestMs, tookMs);
   }
@@ -78,14 +85,14 @@ async function main(directory: string, rounds: number, what: string): Promise<Le
 }
 
 /** Asks for all reads; what they need. */
-async function askAll({ fd, what }: { readonly fd: number; readonly what: string }): Promise<unknown> {
+async function askAll({ fd, what, entries }: Task): Promise<unknown> {
   const buffers = Array.from({ length: BUFFERS }, () => new Uint8Array(BUFFER_BYTES));
   if (what === "io") {
     for (const buffer of buffers) void io.read(fd, buffer, 0).catch(() => undefined);
     await io.nop();
     return buffers;
   }
-  const ring = new Ring(BUFFERS * 2, JSON.parse(what) as RingOptions);
+  const ring = new Ring(entries, JSON.parse(what) as RingOptions);
   if ((ring.setup.flags & IORING_SETUP_R_DISABLED) !== 0) ring.enableRings();
   for (const buffer of buffers) ring.prepRead(fd, buffer, 0);
   ring.submit();
@@ -93,10 +100,10 @@ async function askAll({ fd, what }: { readonly fd: number; readonly what: string
 }
 
 if (isMainThread) {
-  const [directory = "", rounds = "", what = ""] = process.argv.slice(2);
-  console.log(JSON.stringify(await main(directory, Number(rounds), what)));
+  const [directory = "", rounds = "", what = "", entries = BUFFERS * 2] = process.argv.slice(2);
+  console.log(JSON.stringify(await main(directory, Number(rounds), { what, entries: Number(entries) })));
 } else {
-  const all = await askAll(workerData as { fd: number; what: string });
+  const all = await askAll(workerData as Task);
   setInterval(() => all, 1000);
   parentPort?.postMessage("asked");
 }
