@@ -58,7 +58,8 @@ const appended = [
  */
 const EMULATED = "max,-erms,-fsrm,-la57";
 
-function commandOf(machine: Machine, image: string, initrd: string, directory: string): string[] {
+/** @param interactive whether keys such as Ctrl-C are for the guest. */
+function commandOf(machine: Machine, image: string, initrd: string, directory: string, interactive: boolean): string[] {
   const { accelerator, memoryMiB } = machine;
   const processor =
     accelerator === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,tb-size=512", "-cpu", EMULATED];
@@ -71,7 +72,8 @@ function commandOf(machine: Machine, image: string, initrd: string, directory: s
     ...["nice", "-n", "10", emulator, "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"],
     ...["-no-reboot", "-m", String(memoryMiB), "-smp", "2", ...processor, ...drives],
     ...["-kernel", image, "-initrd", initrd, "-append", [...appended, machine.append].join(" ").trim()],
-    ...["-serial", `file:${join(directory, "console")}`, "-serial", "stdio"],
+    ...["-chardev", `stdio,id=steps,signal=${interactive ? "off" : "on"}`],
+    ...["-serial", `file:${join(directory, "console")}`, "-serial", "chardev:steps"],
   ];
 }
 
@@ -95,7 +97,7 @@ export async function boot(
     // Both parts are whole numbers of four bytes long: one may follow the other.
     await Bun.$`cat ${parts} > ${initrd}`;
     const began = performance.now();
-    const child = Bun.spawn(commandOf(machine, kernel.image, initrd, directory), {
+    const child = Bun.spawn(commandOf(machine, kernel.image, initrd, directory, plan.shell), {
       stdin: plan.shell ? "inherit" : "ignore",
       stdout: plan.shell ? "inherit" : "pipe",
       stderr: "pipe",
@@ -116,7 +118,8 @@ export async function boot(
       output,
       console: `${console}${complaint}`,
       seconds,
-      ended: output.includes("@@ end"),
+      // What is said at a prompt is not read here.
+      ended: plan.shell ? child.exitCode === 0 : output.includes("@@ end"),
     };
   } finally {
     leave();

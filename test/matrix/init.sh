@@ -53,7 +53,7 @@ run() {
 prompt() {
   stty sane
   echo "The guest's shell. The project is in $PWD; \"exit\" ends it."
-  setsid cttyhack sh
+  setsid -c sh
 }
 
 ip link set lo up

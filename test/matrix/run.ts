@@ -165,9 +165,8 @@ async function runOne(kernel: Kernel, plan: Plan, machine: Machine, alone: boole
   if (answer.startsWith("{")) answers.set(kernel.kernel, JSON.parse(answer) as Measured);
   const verdict = verdictOf(kernel, plan.steps, result, answersOf(kernel.kernel));
   const say = isGood(verdict) ? "good" : red("not good");
-  console.log(
-    `== ${kernel.kernel} (${kernel.release}): ${say}, ${verdict.passed} passed, ${verdict.seconds.toFixed(0)} s`,
-  );
+  const count = plan.shell ? "" : `, ${verdict.passed} passed`;
+  console.log(`== ${kernel.kernel} (${kernel.release}): ${say}${count}, ${verdict.seconds.toFixed(0)} s`);
   for (const line of complaints(verdict)) console.log(`  ${red(line)}`);
   if (!result.ended) console.log(result.console.split("\n").slice(-40).join("\n"));
   return verdict;
@@ -229,7 +228,7 @@ async function main(): Promise<boolean> {
   await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worker));
   const order = (kernel: string): number => kernels.findIndex((one) => one.kernel === kernel);
   verdicts.sort((a, b) => order(a.kernel) - order(b.kernel));
-  console.log(`\n${tableOf(verdicts)}`);
+  if (!plan.shell) console.log(`\n${tableOf(verdicts)}`);
   if (values.record) await record(verdicts, answers, machine, tests);
   return verdicts.every(isGood);
 }
