@@ -4,7 +4,7 @@
  */
 import { EAGAIN, ECANCELED, EINTR, ENOBUFS, EPIPE } from "../abi/errno.gen.ts";
 import { SHUT_RD, SHUT_WR } from "../abi/linux.ts";
-import { EndWatch, type Receiver, watchEndLater } from "../async/ends.ts";
+import { EndWatch, type Receiver } from "../async/ends.ts";
 import type { Reactor } from "../async/reactor.ts";
 import { type Operation, Request } from "../async/request.ts";
 import { UringError } from "../errors.ts";
@@ -159,7 +159,7 @@ export class Connection extends Request implements Receiver {
     if (typeof received === "object") {
       if (more && (this.state & IS_WATCHED) === 0) {
         this.state |= IS_WATCHED;
-        watchEndLater(this);
+        this.hub.looks.add(this);
       }
       this.#deliver(received);
     } else if (received !== undefined) res = received;
@@ -266,19 +266,16 @@ export class Connection extends Request implements Receiver {
 
   /** Implements {@link Receiver}. */
   watchEnd(): void {
-    if (this.hub.reactor.isCrowded) {
-      // Connections come first. Its next data brings it here again.
-      this.state &= ~IS_WATCHED;
-      return;
-    }
+    // Connections come first. Those that are not watched are looked at after their data.
+    if ((this.state & IS_OPEN) === 0 || this.hub.reactor.isCrowded) return;
     this.state |= IS_WATCHED;
-    if ((this.state & (IS_OPEN | HAS_ENDED | IS_FINITE)) !== IS_OPEN) return;
     this.#end = new EndWatch(this.hub.reactor, this.fd, this);
   }
 
   /** Implements {@link Receiver}: what is left is received piece by piece. */
   watchOver(seen: boolean): void {
     this.#end = undefined;
+    if ((this.state & (IS_OPEN | HAS_ENDED)) !== IS_OPEN) return;
     if (!seen) {
       this.state &= ~IS_WATCHED;
       return;

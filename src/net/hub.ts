@@ -3,6 +3,7 @@ import { io } from "../async/io.ts";
 import type { Ending, Reactor } from "../async/reactor.ts";
 import { errnoName } from "../errors.ts";
 import { Clock } from "./clock.ts";
+import { Looks } from "./looks.ts";
 import { Members } from "./members.ts";
 import { Outbox } from "./outbox.ts";
 import { Receives } from "./receives.ts";
@@ -21,6 +22,8 @@ export class Hub implements Ending {
   readonly receives: Receives;
   /** What is sent through. */
   readonly outbox: Outbox;
+  /** Who may have missed an end. */
+  readonly looks: Looks = new Looks();
   /** Whose time will be up. */
   readonly clock: Clock = new Clock();
   /** Those that were connected from here. */

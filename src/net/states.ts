@@ -36,5 +36,5 @@ export const IS_UNREFED = 32_768;
 export const IS_NAMED = 65_536;
 /** The peer's end was seen: what is left is received piece by piece. */
 export const IS_FINITE = 131_072;
-/** Its peer's end is watched for, or is about to be. */
+/** Its peer's end is watched for, or will be looked for in a moment. */
 export const IS_WATCHED = 262_144;

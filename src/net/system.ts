@@ -8,7 +8,9 @@ import {
   IPPROTO_TCP,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  POLLRDHUP,
   SIZEOF_SOCKADDR_STORAGE,
+  SIZEOF_TIMESPEC,
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
@@ -30,6 +32,13 @@ const [FCNTL, SOCKET, SENDTO, RECVFROM, SHUTDOWN, BIND, LISTEN, GETSOCKNAME, GET
     ? ([25, 198, 206, 207, 210, 200, 201, 204, 205, 208, 209] as const)
     : ([72, 41, 44, 45, 48, 49, 50, 51, 52, 54, 55] as const);
 
+/** ppoll(2), which both kinds of processor have. */
+const PPOLL = process.arch === "arm64" ? 73 : 271;
+/** Bytes of a struct pollfd: descriptor, events asked for and events seen. */
+const POLLFD_BYTES = 8;
+/** How many descriptors are asked about by one call. */
+const POLL_MOST = 1024;
+
 /** fcntl(2): the lowest free descriptor, closed by exec. */
 const F_DUPFD_CLOEXEC = 1030;
 /** The same: the flags. */
@@ -42,6 +51,8 @@ const IPPROTO_IPV6 = 41;
 const KEEPALIVE_PROBES = 10;
 const KEEPALIVE_INTERVAL_SECONDS = 1;
 
+/** What {@link pollEnds} asks with. */
+let pollRoom: Mapping | undefined;
 /** Room for one address or option at a time: nothing here waits. */
 let scratch: Mapping | undefined;
 /** The length of it, behind it. */
@@ -150,6 +161,24 @@ export function breakOnClose(fd: number): void {
 /** The socket's pending error as -errno, which is none from then on; 0 where there is none. */
 export function takeError(fd: number): number {
   return -Math.abs(option(fd, SOL_SOCKET, SO_ERROR));
+}
+
+/** Which of these sockets' peers send nothing more, or are gone. */
+export function pollEnds(fds: readonly number[]): boolean[] {
+  const memory = (pollRoom ??= Mapping.anonymous(POLL_MOST * POLLFD_BYTES + SIZEOF_TIMESPEC));
+  const { words, address } = memory;
+  const ended: boolean[] = [];
+  for (let from = 0; from < fds.length; from += POLL_MOST) {
+    const some = fds.slice(from, from + POLL_MOST);
+    some.forEach((fd, i) => {
+      words[i * 2] = fd;
+      words[i * 2 + 1] = POLLRDHUP;
+    });
+    // The time limit behind them is zero.
+    call(PPOLL, address, some.length, address + POLL_MOST * POLLFD_BYTES, 0, 0);
+    some.forEach((_, i) => ended.push((words[i * 2 + 1] as number) >>> 16 !== 0));
+  }
+  return ended;
 }
 
 /** Where a socket, or with `peer` the other end, is; undefined where that cannot be told. */
