@@ -18,9 +18,15 @@ export interface LookedAt {
   watchOver(ended: boolean): void;
 }
 
+function tell(one: LookedAt, ended: boolean): void {
+  one.watchOver(ended);
+}
+
 /** See above: those of a thread. */
 export class Looks {
   #all: LookedAt[] = [];
+  /** Takes their place while they are looked at. */
+  #next: LookedAt[] = [];
 
   /** Has one looked at, which had data. */
   add(one: LookedAt): void {
@@ -28,9 +34,10 @@ export class Looks {
   }
 
   readonly #look = (): void => {
-    const open = this.#all.filter(({ fd }) => fd >= 0);
-    this.#all = [];
-    const ended = pollEnds(open.map(({ fd }) => fd));
-    open.forEach((one, i) => one.watchOver(ended[i] === true));
+    const all = this.#all;
+    this.#all = this.#next;
+    this.#next = all;
+    for (let from = 0; from < all.length;) from += pollEnds(all, from, tell);
+    all.length = 0;
   };
 }

@@ -163,22 +163,28 @@ export function takeError(fd: number): number {
   return -Math.abs(option(fd, SOL_SOCKET, SO_ERROR));
 }
 
-/** Which of these sockets' peers send nothing more, or are gone. */
-export function pollEnds(fds: readonly number[]): boolean[] {
-  const memory = (pollRoom ??= Mapping.anonymous(POLL_MOST * POLLFD_BYTES + SIZEOF_TIMESPEC));
-  const { words, address } = memory;
-  const ended: boolean[] = [];
-  for (let from = 0; from < fds.length; from += POLL_MOST) {
-    const some = fds.slice(from, from + POLL_MOST);
-    some.forEach((fd, i) => {
-      words[i * 2] = fd;
-      words[i * 2 + 1] = POLLRDHUP;
-    });
-    // The time limit behind them is zero.
-    call(PPOLL, address, some.length, address + POLL_MOST * POLLFD_BYTES, 0, 0);
-    some.forEach((_, i) => ended.push((words[i * 2 + 1] as number) >>> 16 !== 0));
+/**
+ * Asks which sockets' peers send nothing more, or are gone: those of `sockets` from `from` on, as many as go into one
+ * call. Of one that is closed (-1) nothing is said.
+ *
+ * @param tell is called for each of them, in order.
+ * @returns how many those were.
+ */
+export function pollEnds<T extends { readonly fd: number }>(
+  sockets: readonly T[],
+  from: number,
+  tell: (socket: T, ended: boolean) => void,
+): number {
+  const { words, address } = (pollRoom ??= Mapping.anonymous(POLL_MOST * POLLFD_BYTES + SIZEOF_TIMESPEC));
+  const count = Math.min(sockets.length - from, POLL_MOST);
+  for (let i = 0; i < count; i++) {
+    words[i * 2] = (sockets[from + i] as T).fd;
+    words[i * 2 + 1] = POLLRDHUP;
   }
-  return ended;
+  // The time limit behind them is zero.
+  call(PPOLL, address, count, address + POLL_MOST * POLLFD_BYTES, 0, 0);
+  for (let i = 0; i < count; i++) tell(sockets[from + i] as T, (words[i * 2 + 1] as number) >>> 16 !== 0);
+  return count;
 }
 
 /** Where a socket, or with `peer` the other end, is; undefined where that cannot be told. */
