@@ -121,8 +121,9 @@ export const quirks: readonly Quirk[] = [
     name: "end-missed",
     defect:
       "a multishot receive may take the last data and never look for the end that came with it, a Unix socket's or a reset",
-    kernels: "6.18.15, always on a ring with deferred work; rarely 7.3, Unix sockets; not 6.1, 6.18.44",
-    source: "tried on Debian's 6.1.0-56, 6.18.15 and 7.3.4, and on 6.18.44: recv(2) then answers at once",
+    kernels:
+      "6.16.12 (resets) and 6.18.15, always on a ring with deferred work; rarely 7.3, Unix sockets; not 6.1, 6.12, 6.19",
+    source: "tried on Debian's 6.1.0-56 to 7.3.4, and on 6.18.44, which has it no more: recv(2) then answers at once",
     remedy:
       "AsyncRing and bun-uring/net poll for the end as well, of what lasts, and receive again; Ring leaves it to you",
     present: null,
