@@ -71,7 +71,10 @@ export abstract class Request implements Unit {
   e: unknown;
   /** The sixth of them. */
   f: unknown;
-  /** What the second of them names, or the fourth, a command's: its owner may make it name something else while the kernel has the request. */
+  /**
+   * What the second of them names, or the fourth, a command's: its owner may make it name something else while the
+   * kernel has the request.
+   */
   held: unknown;
 
   /** Holds an operation and its arguments. */

@@ -38,11 +38,7 @@ export function prepUringCmd(
   memory: Memory | null = null,
   len?: number,
 ): void {
-  const address = memory === null ? 0 : addressOf(memory);
-  const length = lengthOf(memory ?? 0, len);
-  checkCommand(sqe, fd, cmdOp, command);
-  writeCommand(sqe, IORING_OP_URING_CMD, fd, cmdOp, 0, address, length);
-  copyCommand(sqe, command);
+  writeWithMemory(sqe, IORING_OP_URING_CMD, fd, cmdOp, command, memory, len);
 }
 
 /**
@@ -62,11 +58,7 @@ export function prepUringCmd128(
   len?: number,
 ): void {
   sqe.needWide();
-  const address = memory === null ? 0 : addressOf(memory);
-  const length = lengthOf(memory ?? 0, len);
-  checkCommand(sqe, fd, cmdOp, command);
-  writeCommand(sqe, IORING_OP_URING_CMD128, fd, cmdOp, 0, address, length);
-  copyCommand(sqe, command);
+  writeWithMemory(sqe, IORING_OP_URING_CMD128, fd, cmdOp, command, memory, len);
 }
 
 /**
@@ -236,6 +228,23 @@ function writeCommand(
   sqe.write(opcode, fd, cmdOp >>> 0, address, length, flags);
   // A driver on a ring of 128-byte entries sees all 80 bytes.
   if (sqe.wide) sqe.words.fill(0, sqe.at + HALF_WORDS, sqe.at + 2 * HALF_WORDS);
+}
+
+/** A whole command of the file's driver, which may look for memory in the entry. */
+function writeWithMemory(
+  sqe: Slot,
+  opcode: number,
+  fd: number,
+  cmdOp: number,
+  command: Uint8Array | null,
+  memory: Memory | null,
+  len: number | undefined,
+): void {
+  const address = memory === null ? 0 : addressOf(memory);
+  const length = lengthOf(memory ?? 0, len);
+  checkCommand(sqe, fd, cmdOp, command);
+  writeCommand(sqe, opcode, fd, cmdOp, 0, address, length);
+  copyCommand(sqe, command);
 }
 
 function copyCommand(sqe: Slot, command: Uint8Array | null): void {
