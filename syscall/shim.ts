@@ -172,7 +172,7 @@ interface FarewellSymbols {
  * Binds the engine's hooks for the end of a thread, which it has for native modules, and exports to them.
  *
  * Bun: a Worker that is terminated runs no handler of JavaScript's, and gives buffers back that the kernel writes to.
- * test/async/process.test.ts says when these can go.
+ * test/syscall/bun.test.ts says when these can go.
  */
 function bindFarewells(symbols: FarewellSymbols): Farewells | undefined {
   const finder = openLibrary(["libc.so.6", "libdl.so.2", ...musl], { dlsym: { args: ["ptr", "ptr"], returns: "ptr" } });

@@ -7,7 +7,9 @@ import { cc, linkSymbols, ptr } from "bun:ffi";
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { once } from "node:events";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { syscalls } from "../../syscall/shim.ts";
 
 type Echo = (value: number) => number;
@@ -73,4 +75,25 @@ test("ptr() still gives an address that a small typed array leaves when its buff
   expect(view.buffer.byteLength).toBe(64);
   // Lifetime: as above.
   expect(ptr(view)).not.toBe(before);
+});
+
+test("a Worker that is terminated still runs no handler of its exit", async () => {
+  const words = new Int32Array(new SharedArrayBuffer(4));
+  const text = `
+    const { parentPort, workerData } = require("node:worker_threads");
+    process.on("exit", () => void (workerData[0] = 1));
+    parentPort.on("message", () => process.exit());
+    parentPort.postMessage("up");`;
+  for (const [end, told] of [
+    ["exit", 1],
+    ["terminate", 0],
+  ] as const) {
+    words[0] = 0;
+    const worker = new Worker(text, { eval: true, workerData: words });
+    await once(worker, "message");
+    if (end === "exit") worker.postMessage("leave");
+    else void worker.terminate();
+    await once(worker, "exit");
+    expect([end, words[0]]).toEqual([end, told]);
+  }
 });
